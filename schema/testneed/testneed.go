@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: The writ authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package testneed states what a test needs of the machine it runs on. A need that is not met skips the test with the exact reason, or,
+// when the environment variable WRIT_TEST_REQUIRE is "all", fails it: a continuous integration that skips proves nothing.
+package testneed
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Skip ends the test because the machine lacks something: as skipped, or as failed under WRIT_TEST_REQUIRE=all.
+func Skip(t testing.TB, reason string) {
+	t.Helper()
+	if os.Getenv("WRIT_TEST_REQUIRE") == "all" {
+		t.Fatalf("WRIT_TEST_REQUIRE=all: %s", reason)
+	}
+	t.Skip(reason)
+}
+
+// Root skips the test unless WRIT_TEST_ROOT is "1", which make test-root sets, and the process is root. Without the variable the
+// test is not asked for, and its skip is never a failure.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Getenv("WRIT_TEST_ROOT") != "1" {
+		t.Skip("kernel tests run under make test-root (WRIT_TEST_ROOT=1)")
+	}
+	if os.Geteuid() != 0 {
+		Skip(t, "needs root: run make test-root as root")
+	}
+}
+
+// Binary returns the path of a program, or skips the test.
+func Binary(t testing.TB, name, howToGet string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Skip(t, "needs the program "+name+": "+howToGet)
+	}
+	return path
+}
