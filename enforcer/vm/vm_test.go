@@ -17,23 +17,23 @@ import (
 	"github.com/writ-sec/writ/schema/testneed"
 )
 
-// kernels returns the kernels to test, by version: those in WRIT_VM_KERNELS, a folder with one folder for each. Without it the test is
-// not asked for, and its skip is never a failure.
+// kernels returns the kernels to test, by version: WRIT_VM_KERNELS lists folders, separated by colons, each named for its version and
+// holding a vmlinuz. Without it the test is not asked for, and its skip is never a failure.
 func kernels(t *testing.T) map[string]string {
 	t.Helper()
-	folder := os.Getenv("WRIT_VM_KERNELS")
-	if folder == "" {
+	list := os.Getenv("WRIT_VM_KERNELS")
+	if list == "" {
 		t.Skip("guests run under make test-vm, which names their kernels in WRIT_VM_KERNELS")
 	}
 	testneed.Binary(t, "qemu-system-x86_64", "install qemu-system-x86")
 	testneed.Binary(t, "busybox", "install busybox-static")
-	found, err := filepath.Glob(filepath.Join(folder, "*", "vmlinuz"))
-	if err != nil || len(found) == 0 {
-		t.Fatalf("no kernel under %q (%v): make test-vm fetches them", folder, err)
-	}
 	byVersion := map[string]string{}
-	for _, path := range found {
-		byVersion[filepath.Base(filepath.Dir(path))] = path
+	for _, folder := range filepath.SplitList(list) {
+		kernel := filepath.Join(folder, "vmlinuz")
+		if _, err := os.Stat(kernel); err != nil {
+			t.Fatalf("WRIT_VM_KERNELS=%q: %v: make test-vm fetches kernels", list, err)
+		}
+		byVersion[filepath.Base(folder)] = kernel
 	}
 	return byVersion
 }

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: The writ authors
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := all
+
+GO ?= go
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+TESTFLAGS ?=
+BENCHTIME ?= 1s
+FUZZTIME ?= 10s
+SOAKTIME ?= 2h
+
+# Modules of their own below this one, tested and linted with it. The test of the house fails on one that is missing here.
+NESTED_MODULES := compiler/gatekeepertest
+NESTED := $(patsubst %/go.mod,%,$(wildcard $(NESTED_MODULES:%=%/go.mod)))
+
+# Kernels of test-vm and the Debian suites whose cloud kernels they are. One alone: make test-vm KERNELS=6.1
+KERNELS ?= 6.12 6.1
+SUITE_6.12 := bookworm-backports
+SUITE_6.1 := bookworm
+
+LINT_VERSION := $(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" {print $$2}' .ci/tools/go.mod)
+LINT := $(CURDIR)/.cache/tools/$(LINT_VERSION)/golangci-lint
+
+# Tests that take root or long are asked for by name.
+AS_ROOT := WRIT_TEST_ROOT=1
+IF_ROOT := WRIT_TEST_ROOT=$$([ "$$(id -u)" = 0 ] && echo 1 || true)
+need_root = @[ "$$(id -u)" = 0 ] || { echo "make $@ needs root: it loads BPF programs and makes cgroups. Try: sudo -E make $@" >&2; exit 2; }
+
+.PHONY: all build demo test test-root test-vm e2e bench soak generate lint fuzz fmt clean help
+
+all: build test ## build, then test: what a change must pass everywhere
+
+build: ## build bin/writ and bin/writ-node, both static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/writ ./cmd/writ-node
+
+demo: build ## show the whole circle: a rule, a denial, a proposal (root for the kernel's part)
+	@bin/writ demo
+
+test: ## run every test that needs no root
+	$(GO) test -count=1 .
+	$(GO) test $(TESTFLAGS) -skip '^Test(Soak|Bench)' ./...
+	$(foreach m,$(NESTED),cd $(CURDIR)/$(m) && $(GO) test $(TESTFLAGS) -skip '^Test(Soak|Bench)' ./...;)
+
+test-root: ## run the kernel tests on this kernel (root)
+	$(need_root)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -p 1 -run '^TestRoot' ./enforcer/... ./cmd/...
+
+test-vm: $(KERNELS:%=.cache/vm/%/vmlinuz) ## run the kernel tests on Debian's kernels 6.12 and 6.1, in QEMU
+	WRIT_VM_KERNELS=$$(echo $(KERNELS:%=$(CURDIR)/.cache/vm/%) | tr ' ' :) \
+		$(GO) test $(TESTFLAGS) -count=1 -timeout 60m -v -run '^TestGuest' ./enforcer/vm
+
+.cache/vm/%/vmlinuz:
+	enforcer/vm/kernel.sh $* $(SUITE_$*) $(@D)
+
+e2e: ## run the whole circle as tests, from push to denial to proposal (root)
+	$(need_root)
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -p 1 -timeout 20m -run '^TestE2E' ./cmd/...
+
+bench: ## measure, and print a table (root for the kernel's part)
+	{ $(IF_ROOT) $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m ./...; \
+	  $(IF_ROOT) $(GO) test -count=1 -v -run '^TestBench' -timeout 60m ./cmd/...; } | awk -f .ci/bench-table.awk
+
+soak: ## run the tests that take longer than CI should (root for the kernel's part)
+	WRIT_TEST_SOAK=1 $(IF_ROOT) $(GO) test $(TESTFLAGS) -count=1 -p 1 -run '^TestSoak' -timeout $(SOAKTIME) ./...
+
+generate: ## make the generated files anew (clang-19)
+	@for p in clang-19 llvm-strip-19; do command -v $$p >/dev/null || { \
+		echo "make generate needs $$p and the headers of libbpf. Debian: apt-get install clang-19 llvm-19 libbpf-dev" >&2; exit 2; }; done
+	$(GO) generate ./...
+
+lint: $(LINT) ## check style and likely mistakes
+	$(GO) mod tidy -diff
+	$(LINT) run ./...
+	$(foreach m,$(NESTED),cd $(CURDIR)/$(m) && $(LINT) run --config $(CURDIR)/.golangci.yaml ./...;)
+
+# The linter is a module of its own, so that its dependencies are none of ours. Building it takes minutes, once for each version.
+$(LINT): .ci/tools/go.mod
+	cd .ci/tools && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@FUZZTIME=$(FUZZTIME) GO=$(GO) .ci/fuzz
+
+fmt: ## format the Go files
+	@gofmt -s -l -w $$(git ls-files -co --exclude-standard '*.go')
+
+clean: ## remove bin and out; fetched kernels and built tools stay in .cache
+	rm -rf bin out
+
+help:
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
