@@ -32,6 +32,15 @@ func Root(t testing.TB) {
 	}
 }
 
+// Soak skips the test unless WRIT_TEST_SOAK is "1", which make soak sets. The test is not asked for otherwise, and its skip is never a
+// failure.
+func Soak(t testing.TB) {
+	t.Helper()
+	if os.Getenv("WRIT_TEST_SOAK") != "1" {
+		t.Skip("long tests run under make soak (WRIT_TEST_SOAK=1)")
+	}
+}
+
 // Binary returns the path of a program, or skips the test.
 func Binary(t testing.TB, name, howToGet string) string {
 	t.Helper()
