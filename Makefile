@@ -17,7 +17,10 @@ NESTED_MODULES := compiler/gatekeepertest
 NESTED := $(patsubst %/go.mod,%,$(wildcard $(NESTED_MODULES:%=%/go.mod)))
 
 # Kernels of test-vm and the Debian suites whose cloud kernels they are. One alone: make test-vm KERNELS=6.1
+# One package, one test, without those of the guest itself: make test-vm SUITES=enforcer/bpf RUN=TestRootSwap
 KERNELS ?= 6.12 6.1
+SUITES ?= enforcer/bpf enforcer/node
+RUN ?= ^TestRoot
 SUITE_6.12 := bookworm-backports
 SUITE_6.1 := bookworm
 
@@ -46,11 +49,11 @@ test: ## run every test that needs no root
 
 test-root: ## run the kernel tests on this kernel (root)
 	$(need_root)
-	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -p 1 -run '^TestRoot' ./enforcer/... ./cmd/...
+	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -p 1 -run '$(RUN)' ./enforcer/... ./cmd/...
 
 test-vm: $(KERNELS:%=.cache/vm/%/vmlinuz) ## run the kernel tests on Debian's kernels 6.12 and 6.1, in QEMU
-	WRIT_VM_KERNELS=$$(echo $(KERNELS:%=$(CURDIR)/.cache/vm/%) | tr ' ' :) \
-		$(GO) test $(TESTFLAGS) -count=1 -timeout 60m -v -run '^TestGuest' ./enforcer/vm
+	WRIT_VM_KERNELS=$$(echo $(KERNELS:%=$(CURDIR)/.cache/vm/%) | tr ' ' :) WRIT_VM_SUITES='$(SUITES)' WRIT_VM_RUN='$(RUN)' \
+		$(GO) test $(TESTFLAGS) -count=1 -timeout 60m -v -run '$(if $(filter-out ^TestRoot,$(RUN)),^TestGuestKernels$$,^TestGuest)' ./enforcer/vm
 
 .cache/vm/%/vmlinuz:
 	enforcer/vm/kernel.sh $* $(SUITE_$*) $(@D)

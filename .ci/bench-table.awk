@@ -14,6 +14,7 @@ function human(value, unit,    scaled) {
 
 /^(goos|goarch|cpu): / { machine[$1] = $0; next }
 /^pkg: / { package = $2; sub(/^github.com\/writ-sec\/writ\//, "", package); next }
+/^=== RUN/ { package = "end to end"; next }
 /^(PASS$|=== |--- PASS|\?)/ || /^ok .*\[no tests? (files|to run)\]/ || /no test files/ { next }
 
 /^Benchmark[^ \t]*[ \t]+[0-9]+[ \t]/ {

@@ -17,9 +17,6 @@ import (
 	"github.com/writ-sec/writ/schema/testneed"
 )
 
-// suites are the packages whose TestRoot tests run in the guests, relative to the module.
-var suites = []string{"enforcer/bpf", "enforcer/node"}
-
 // suiteTimeout bounds the tests of one package in a guest, which is about ten times slower than its host.
 const suiteTimeout = 10 * time.Minute
 
@@ -27,7 +24,11 @@ const suiteTimeout = 10 * time.Minute
 // subtest, so a skip there is a skip here and counts as one.
 func TestGuestKernels(t *testing.T) {
 	found := kernels(t)
-	files, programs := buildSuites(t)
+	suites, run := strings.Fields(os.Getenv("WRIT_VM_SUITES")), os.Getenv("WRIT_VM_RUN")
+	if len(suites) == 0 || run == "" {
+		t.Fatal("WRIT_VM_SUITES and WRIT_VM_RUN must name the packages and the tests, as make test-vm does")
+	}
+	files, programs := buildSuites(t, suites, run)
 	for _, version := range slices.Sorted(maps.Keys(found)) {
 		t.Run(version, func(t *testing.T) {
 			began := time.Now()
@@ -55,22 +56,21 @@ func TestGuestKernels(t *testing.T) {
 	}
 }
 
-// buildSuites builds the test binaries and writ-node, all static, and says where they lie in the guest.
-func buildSuites(t *testing.T) ([]File, []Program) {
+// buildSuites builds the test binaries and what they run, all static, and says where they lie in the guest.
+func buildSuites(t *testing.T, suites []string, run string) ([]File, []Program) {
 	t.Helper()
 	busybox := testneed.Binary(t, "busybox", "install busybox-static")
 	dir := t.TempDir()
-	node := filepath.Join(dir, "writ-node")
-	build(t, "build", "-o", node, "./cmd/writ-node")
-	files := []File{
-		{Path: "/bin/writ-node", Mode: 0o755, Host: node},
-		// Programs with files of their own, for tests that run or copy one.
+	files := []File{ // programs with files of their own, for tests that run or copy one
 		{Path: "/test/bin/true", Mode: 0o755, Host: busybox},
 		{Path: "/test/bin/false", Mode: 0o755, Host: busybox},
 	}
-	env := []string{
-		"WRIT_TEST_ROOT=1", "WRIT_TEST_REQUIRE=" + os.Getenv("WRIT_TEST_REQUIRE"),
-		"WRIT_NODE_BIN=/bin/writ-node", "WRIT_TEST_BIN_DIR=/test/bin",
+	env := []string{"WRIT_TEST_ROOT=1", "WRIT_TEST_REQUIRE=" + os.Getenv("WRIT_TEST_REQUIRE"), "WRIT_TEST_BIN_DIR=/test/bin"}
+	if slices.Contains(suites, "enforcer/node") {
+		node := filepath.Join(dir, "writ-node")
+		build(t, "build", "-o", node, "./cmd/writ-node")
+		files = append(files, File{Path: "/bin/writ-node", Mode: 0o755, Host: node})
+		env = append(env, "WRIT_NODE_BIN=/bin/writ-node")
 	}
 	var programs []Program
 	for _, suite := range suites {
@@ -84,7 +84,7 @@ func buildSuites(t *testing.T) ([]File, []Program) {
 		files = append(append(files, data...), File{Path: home + "/suite.test", Mode: 0o755, Host: binary})
 		programs = append(programs, Program{
 			Name: suite, Dir: home, Env: env,
-			Args: []string{"./suite.test", "-test.v", "-test.run=^TestRoot", "-test.timeout=" + suiteTimeout.String()},
+			Args: []string{"./suite.test", "-test.v", "-test.run=" + run, "-test.timeout=" + suiteTimeout.String()},
 		})
 	}
 	return files, programs

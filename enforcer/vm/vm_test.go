@@ -94,6 +94,7 @@ func TestGuestTellsExitsApart(t *testing.T) {
 // TestGuestEndsEarly holds every way in which a guest does not come to its end.
 func TestGuestEndsEarly(t *testing.T) {
 	kernel := oneKernel(t)
+	t.Parallel()
 	for _, c := range []struct {
 		name, program string
 		timeout       time.Duration
