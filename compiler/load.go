@@ -1,0 +1,221 @@
+// SPDX-FileCopyrightText: The writ authors
+// SPDX-License-Identifier: Apache-2.0
+
+package compiler
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/writ-sec/writ/schema"
+)
+
+// schemaDir is where a policy repository keeps the vendored schema, so that CUE's own tools find it offline.
+const schemaDir = moduleDir + "/pkg/" + schema.ImportPath
+
+// maxPathBytes bounds a file's path. It is PATH_MAX; git knows no limit.
+const maxPathBytes = 4096
+
+// source is one policy file that passed the rules about files.
+type source struct {
+	path string
+	data []byte
+}
+
+// folder is one place where policy stands, and what CUE sees there: the files of the folder and of all folders above it.
+type folder struct {
+	dir  string    // "." is the root
+	own  []*source // sorted by path
+	seen []*source // own ones included, sorted by path
+}
+
+// sees reports whether what stands in the folder dir is seen in f.
+func (f *folder) sees(dir string) bool { return isWithin(f.dir, dir) }
+
+// isWithin reports whether dir is the folder above or lies below it.
+func isWithin(dir, above string) bool {
+	return above == "." || dir == above || strings.HasPrefix(dir, above+"/")
+}
+
+// loader applies the rules about the files of a repository, before any is parsed.
+type loader struct {
+	errs    []Diagnostic
+	sources []*source
+	vendor  map[string][]byte // files of the vendored schema, by name
+}
+
+// load sorts the files of a tree into folders. The result depends on paths and content alone, not on the order of the files.
+func load(t Tree) ([]*folder, []Diagnostic) {
+	l := &loader{vendor: map[string][]byte{}}
+	files := slices.Clone(t.Files)
+	slices.SortStableFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	total, count := 0, 0
+	for i, f := range files {
+		if !Reads(f.Path, f.Mode.Type()) {
+			continue
+		}
+		total += len(f.Data)
+		if count++; count > MaxFiles || total > MaxTree {
+			l.fail("", "holds more than %d files or %d bytes of policy; want a repository of policy alone", MaxFiles, MaxTree)
+			return nil, l.errs
+		}
+		if i > 0 && files[i-1].Path == f.Path {
+			l.fail(f.Path, "is given twice; want each file once")
+			continue
+		}
+		l.add(f)
+	}
+	l.checkVendor()
+	if len(l.sources) == 0 && len(l.errs) == 0 {
+		l.fail("", "holds no policy: there is no .cue file outside %s; `writ init` makes a first one", moduleDir)
+	}
+	return folders(l.sources), l.errs
+}
+
+func (l *loader) fail(file, format string, args ...any) {
+	d := Diagnostic{Pos: schema.Pos{File: file}, Msg: fmt.Sprintf(format, args...)}
+	if file == "" {
+		d.Path = "repository"
+	}
+	l.errs = append(l.errs, d)
+}
+
+// add accepts a file or says what is wrong with it.
+func (l *loader) add(f File) {
+	switch {
+	case !fs.ValidPath(f.Path) || f.Path == "." || len(f.Path) > maxPathBytes || !printable(f.Path):
+		l.errs = append(l.errs, Diagnostic{Path: "repository",
+			Msg: fmt.Sprintf("has the path %.200q; want a clean, relative, printable path of at most %d bytes", f.Path, maxPathBytes)})
+	case f.Mode&fs.ModeSymlink != 0:
+		l.fail(f.Path, "is a symbolic link; want a regular file, because a link reads differently elsewhere")
+	case f.Mode.Type() != 0:
+		l.fail(f.Path, "is a %s; want a regular file", kindOf(f.Mode))
+	case len(f.Data) > MaxFile:
+		l.fail(f.Path, "has more than %d bytes; want a smaller file: split the policy over several", MaxFile)
+	case strings.HasPrefix(f.Path, moduleDir+"/"):
+		l.addModuleFile(f)
+	case path.Base(path.Dir(f.Path)) == moduleDir || strings.Contains(f.Path, "/"+moduleDir+"/"):
+		l.fail(f.Path, "is in a second %s; want one, at the root of the repository", moduleDir)
+	case !utf8.Valid(f.Data):
+		line, col := place(f.Data, invalidUTF8(f.Data))
+		l.errs = append(l.errs, Diagnostic{Pos: schema.Pos{File: f.Path, Line: line, Col: col}, Msg: "is not UTF-8; want UTF-8 text"})
+	case strings.HasSuffix(f.Path, "_tool.cue") || strings.HasSuffix(f.Path, "_test.cue"):
+		l.fail(f.Path, "has a name that CUE's tools leave out; want a name that ends in neither _tool.cue nor _test.cue")
+	default:
+		l.sources = append(l.sources, &source{path: f.Path, data: f.Data})
+	}
+}
+
+// addModuleFile takes a file of cue.mod. Only the vendored schema matters here; the module file serves CUE's own tools.
+func (l *loader) addModuleFile(f File) {
+	rest, ok := strings.CutPrefix(f.Path, schemaDir+"/")
+	switch {
+	case ok && !strings.Contains(rest, "/"):
+		l.vendor[rest] = f.Data
+	case f.Path == moduleDir+"/module.cue":
+	case strings.HasSuffix(f.Path, ".cue"):
+		l.fail(f.Path, "is not known in %s; want module.cue and %s alone, because nothing else can be imported", moduleDir, schemaDir)
+	}
+}
+
+// checkVendor holds the vendored schema against the one in this binary. A repository may have none.
+func (l *loader) checkVendor() {
+	if len(l.vendor) == 0 {
+		return
+	}
+	want := embeddedSchema()
+	names := maps.Clone(l.vendor)
+	maps.Copy(names, want)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if got, ok := l.vendor[name]; !ok || want[name] == nil || !bytes.Equal(got, want[name]) {
+			l.errs = append(l.errs, Diagnostic{Pos: schema.Pos{File: schemaDir + "/" + name},
+				Msg:  "differs from the schema of this version of writ; want the very same files",
+				Hint: "run `writ vendor`"})
+		}
+	}
+}
+
+// embeddedSchema returns the files of package schema by name.
+func embeddedSchema() map[string][]byte {
+	files := map[string][]byte{}
+	names, err := fs.Glob(schema.CUE, "*.cue")
+	if err != nil {
+		panic(fmt.Sprintf("compiler: embedded schema: %v", err)) // the pattern is constant
+	}
+	for _, name := range names {
+		data, err := schema.CUE.ReadFile(name)
+		if err != nil {
+			panic(fmt.Sprintf("compiler: embedded schema: %v", err)) // it was just listed
+		}
+		files[name] = data
+	}
+	return files
+}
+
+// folders groups sources, which are sorted by path.
+func folders(sources []*source) []*folder {
+	byDir := map[string]*folder{}
+	for _, s := range sources {
+		dir := path.Dir(s.path)
+		if byDir[dir] == nil {
+			byDir[dir] = &folder{dir: dir}
+		}
+		byDir[dir].own = append(byDir[dir].own, s)
+	}
+	var all []*folder
+	for _, dir := range slices.Sorted(maps.Keys(byDir)) {
+		f := byDir[dir]
+		for d := dir; ; d = path.Dir(d) {
+			if above := byDir[d]; above != nil {
+				f.seen = append(f.seen, above.own...)
+			}
+			if d == "." {
+				break
+			}
+		}
+		slices.SortFunc(f.seen, func(a, b *source) int { return strings.Compare(a.path, b.path) })
+		all = append(all, f)
+	}
+	return all
+}
+
+func kindOf(m fs.FileMode) string {
+	switch m.Type() {
+	case fs.ModeDir:
+		return "folder"
+	case fs.ModeNamedPipe:
+		return "named pipe"
+	case fs.ModeSocket:
+		return "socket"
+	}
+	return "special file"
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '\\' }) < 0
+}
+
+// invalidUTF8 returns the offset of the first byte that is not UTF-8.
+func invalidUTF8(data []byte) int {
+	i := 0
+	for i < len(data) {
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n <= 1 {
+			break
+		}
+		i += n
+	}
+	return i
+}
+
+// place returns line and column of an offset, both from 1, the column in bytes.
+func place(data []byte, offset int) (line, col int) {
+	before := data[:min(offset, len(data))]
+	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
+}
