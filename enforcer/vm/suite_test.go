@@ -40,6 +40,7 @@ func TestGuestKernels(t *testing.T) {
 					fmt.Printf("%s| %s\n", version, line)
 					results.line(line)
 				},
+				Console: func(line string) { fmt.Printf("%s console| %s\n", version, line) },
 			})
 			results.replay(t)
 			if err != nil {
