@@ -1,0 +1,94 @@
+// SPDX-FileCopyrightText: The writ authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/writ-sec/writ/enforcer/node/wire"
+	"github.com/writ-sec/writ/schema"
+)
+
+// status tells what is in force. It runs in the owner.
+func (a *agent) status() *wire.Status {
+	g := a.current.Load()
+	st := &wire.Status{Generation: g.manifest.Digest, Commit: g.manifest.Envelope.Commit, Backend: a.backend}
+	if a.kernel == nil {
+		return st
+	}
+	f := a.kernel.force
+	cgroups := map[string][]string{}
+	if f.forest != nil {
+		cgroups = selectedBy(f)
+		st.Warnings = append(st.Warnings, f.forest.warnings...)
+	}
+	for _, w := range g.workloads {
+		paths := cgroups[w.Name]
+		slices.Sort(paths)
+		ws := wire.WorkloadStatus{Name: w.Name, Cgroups: paths}
+		ws.Why = whyNowhere(&w.Workload, len(paths))
+		st.Workloads = append(st.Workloads, ws)
+	}
+	st.Warnings = append(st.Warnings, f.failed...)
+	for _, w := range []string{a.restored, a.unsaved} {
+		if w != "" {
+			st.Warnings = append(st.Warnings, w)
+		}
+	}
+	if len(g.workloads) > 0 {
+		st.Warnings = append(st.Warnings, weaknesses(a.backend)...)
+	}
+	st.Lost, _ = a.kernel.kernel.Lost() // an error is logged by the poll
+	return st
+}
+
+// selectedBy returns the topmost cgroups that each workload selects. What is below them is selected too.
+func selectedBy(f *force) map[string][]string {
+	out := map[string][]string{}
+	for _, d := range f.forest.selected() {
+		if _, ok := f.have.bindings[d.id]; !ok {
+			continue
+		}
+		for _, i := range d.set {
+			if !slices.Contains(d.parent.set, i) && closesExec(f.picked[i:i+1]) {
+				out[f.picked[i].Name] = append(out[f.picked[i].Name], d.path)
+			}
+		}
+	}
+	return out
+}
+
+// whyNowhere says why a workload is in force in no cgroup, or "".
+func whyNowhere(w *schema.Workload, cgroups int) string {
+	_, closes := w.Closure(schema.PlaneExec)
+	m := w.Match
+	switch {
+	case cgroups > 0:
+		return ""
+	case !closes:
+		return "it does not mention exec, and exec is all that a node puts in force"
+	case m.Cgroup == "":
+		return "it matches by namespace and labels; this host has no source of containers"
+	case m.Namespace != "" || len(m.Labels) > 0:
+		return "it matches by namespace and labels besides the cgroup; this host has no source of containers, so it selects none"
+	}
+	return fmt.Sprintf("no cgroup here matches %q yet", m.Cgroup)
+}
+
+// weaknesses tells what the backend does not prevent, one sentence each.
+func weaknesses(b wire.Backend) []string {
+	var out []string
+	for _, f := range b.Features {
+		if f.Claim == wire.ClaimPrevent {
+			continue
+		}
+		w := fmt.Sprintf("%s: %s here", f.Name, f.Claim)
+		if f.Why != "" {
+			w += ", because " + f.Why
+		}
+		out = append(out, w)
+	}
+	return out
+}
