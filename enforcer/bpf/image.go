@@ -66,9 +66,9 @@ func Compile(ws []*schema.Workload, seed uint64) (*Image, error) {
 	if mode == modeOpen {
 		rules = nil
 	}
-	b := newBuilder(seed, len(rules))
-	for i := range rules {
-		b.addRule(&rules[i])
+	b := newBuilder(seed, rules)
+	for _, r := range rules {
+		b.addRule(r)
 	}
 	b.cells[headMode] = mode
 	b.put64(headClosure, uint64(closure))
@@ -87,14 +87,23 @@ type rule struct {
 	parents []string
 }
 
-func compareRules(a, b rule) int {
-	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(len(b.object), len(a.object)),
-		strings.Compare(a.object, b.object), cmp.Compare(a.id, b.id))
+// compareRules is schema.CompareSpecific.
+func compareRules(a, b *rule) int {
+	if a.kind != b.kind {
+		return int(a.kind) - int(b.kind)
+	}
+	if d := len(b.object) - len(a.object); d != 0 {
+		return d
+	}
+	if d := strings.Compare(a.object, b.object); d != 0 {
+		return d
+	}
+	return cmp.Compare(a.id, b.id)
 }
 
 // collect returns the exec rules of all workloads in the order in which they are tried.
-func collect(ws []*schema.Workload) ([]rule, error) {
-	var rules []rule
+func collect(ws []*schema.Workload) ([]*rule, error) {
+	var rules []*rule
 	globs := 0
 	for _, w := range ws {
 		for _, r := range w.Rules {
@@ -108,7 +117,7 @@ func collect(ws []*schema.Workload) ([]rule, error) {
 			if kind == kindGlob {
 				globs++
 			}
-			rules = append(rules, rule{r.ID, kind, r.Object, r.Parents})
+			rules = append(rules, &rule{r.ID, kind, r.Object, r.Parents})
 		}
 	}
 	if len(rules) > MaxProgramRules {
@@ -222,10 +231,18 @@ type builder struct {
 	lastGlob   uint32 // cell of the last glob; 0: none yet
 }
 
-func newBuilder(seed uint64, rules int) *builder {
-	buckets := max(bucketsPerCell, 1<<bits.Len(uint(2*rules))) // at most half full, so that runs stay short
+func newBuilder(seed uint64, rules []*rule) *builder {
+	buckets := max(bucketsPerCell, 1<<bits.Len(uint(2*len(rules)))) // at most half full, so that runs stay short
 	b := &builder{seed: seed, mult: mult(seed), mask: uint32(buckets - 1), probes: 1}
-	b.cells = make([]byte, cellSize+buckets*bucketSize, cellSize*(2+rules+rules/4)+buckets*bucketSize)
+	size := cellSize + buckets*bucketSize
+	whole := size
+	for _, r := range rules {
+		whole += entrySize(r.object)
+		for _, p := range r.parents {
+			whole += entrySize(p)
+		}
+	}
+	b.cells = make([]byte, size, whole)
 	b.put32(0, imageMagic)
 	b.put64(headSeed, seed)
 	b.put64(headMult, b.mult)
@@ -238,6 +255,11 @@ func (b *builder) put64(off uint32, v uint64) { binary.LittleEndian.PutUint64(b.
 
 func (b *builder) next() uint32 { return uint32(len(b.cells) / cellSize) }
 
+// entrySize returns the bytes that the entry of a text takes: whole cells.
+func entrySize(text string) int {
+	return (entryText + max(len(text), inlineText) + cellSize - 1) / cellSize * cellSize
+}
+
 // addEntry appends an entry and returns its cell.
 func (b *builder) addEntry(pattern string, kind uint8, id schema.RuleID) uint32 {
 	text := pattern
@@ -245,8 +267,7 @@ func (b *builder) addEntry(pattern string, kind uint8, id schema.RuleID) uint32 
 		text = strings.TrimSuffix(pattern, "/**")
 	}
 	at := b.next()
-	size := (entryText + max(len(text), inlineText) + cellSize - 1) / cellSize * cellSize
-	b.cells = append(b.cells, make([]byte, size)...)
+	b.cells = append(b.cells, make([]byte, entrySize(text))...)
 	e := b.cells[at*cellSize:]
 	binary.LittleEndian.PutUint64(e[entryHash:], hashText(text, b.seed, b.mult))
 	binary.LittleEndian.PutUint64(e[entryRule:], uint64(id))

@@ -28,7 +28,7 @@ func (k *Kernel) Read(ctx context.Context, fn func(Record) error) error {
 	}
 	defer ring.Close()
 	r := &reader{k: k, ring: ring, fn: fn, known: map[foldKey]Record{}}
-	stop := context.AfterFunc(ctx, func() { ring.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { ring.Flush() })
 	defer stop()
 	if err := r.run(ctx); err != nil {
 		return fmt.Errorf("events: %w", err)
@@ -84,7 +84,7 @@ func (r *reader) now() error {
 	r.ring.SetDeadline(time.Unix(1, 0))
 	for {
 		err := r.ring.ReadInto(&r.raw)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ringbuf.ErrFlushed) {
 			return nil
 		}
 		if err == nil {
@@ -101,7 +101,7 @@ func (r *reader) drain(ctx context.Context, until time.Time) error {
 	r.ring.SetDeadline(until)
 	for ctx.Err() == nil {
 		err := r.ring.ReadInto(&r.raw)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ringbuf.ErrFlushed) {
 			return nil
 		}
 		if err == nil {
