@@ -6,6 +6,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/writ-sec/writ/learn"
 	"github.com/writ-sec/writ/reconciler"
 )
 
@@ -33,4 +34,8 @@ func (a *authFlags) reconciler() reconciler.Auth {
 		User: a.user, PasswordFile: a.passwordFile, PasswordEnv: a.passwordEnv, Bearer: a.bearer,
 		CAFile: a.caFile, KeyFile: a.keyFile, KnownHosts: a.knownHosts,
 	}
+}
+
+func (a *authFlags) learn() learn.Auth {
+	return learn.Auth(a.reconciler())
 }

@@ -27,7 +27,7 @@ import (
 const (
 	demoAllowed  = "/usr/bin/date"
 	demoDenied   = "/usr/bin/id"
-	demoWorkload = "payments-host"
+	demoWorkload = "payments-batch"
 	demoCgroup   = "/writ-demo/payments"
 )
 
@@ -88,7 +88,9 @@ func (d *demoRun) title(text string) {
 	fmt.Fprintf(d.out, "\n%s\n", d.style.bold(fmt.Sprintf("%d. %s", d.step, text)))
 }
 
-func (d *demoRun) say(format string, args ...any) { fmt.Fprintf(d.out, "   "+format+"\n", args...) }
+func (d *demoRun) say(format string, args ...any) {
+	fmt.Fprintln(d.out, strings.TrimRight("   "+fmt.Sprintf(format, args...), " "))
+}
 
 func (d *demoRun) prompt(args ...string) { d.say("%s", d.style.dim("$ "+strings.Join(args, " "))) }
 
@@ -176,7 +178,6 @@ func (d *demoRun) withoutRoot(ctx context.Context) (err error) {
 		return err
 	}
 	d.say("%s", strings.ReplaceAll(broken.Broken.Error, "\n", "\n   "))
-	d.say("%.12s stays in force", broken.Broken.Digest)
 	d.title("The next commit heals it")
 	if err := heal(); err != nil {
 		return err
@@ -228,7 +229,7 @@ func (d *demoRun) showInForce() (*inForce, error) {
 		return nil, err
 	}
 	f := e.InForce
-	d.say("in force after %d ms: generation %.12s, commit %.12s by %s", f.Millis, f.Digest, f.Commit, f.Author)
+	d.say("in force after %.0f ms: generation %.12s, commit %.12s by %s", f.Millis.Total, f.Digest, f.Commit, f.Author)
 	if d.pins == "" {
 		return f, nil
 	}

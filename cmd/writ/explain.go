@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"strconv"
@@ -132,4 +133,34 @@ func explainLine(ix *ruleIndex, file string, line int) (explanation, error) {
 		words[i] = strconv.Itoa(l)
 	}
 	return explanation{}, fmt.Errorf("nothing is stated at %s:%d; rules of that file stand at the lines %s", file, line, strings.Join(words, ", "))
+}
+
+func explainEvent(ix *ruleIndex, st state, id string) (explanation, error) {
+	snapshot, err := learn.Read(st.observations(), learn.StoreConfig{})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return explanation{}, err
+	}
+	o, err := learn.Find(snapshot.Observations, id)
+	if err != nil {
+		return explanation{}, fmt.Errorf("%s is not the ID of a rule in force; %w", id, err)
+	}
+	x := explanation{Event: &o}
+	if e, ok := ix.entries[o.Rule]; ok {
+		x.Rules = append(x.Rules, e)
+	}
+	return x, nil
+}
+
+// describeObservation says in one line what was seen.
+func describeObservation(o learn.Observation) string {
+	word := map[schema.Action]string{schema.ActionDeny: "denied", schema.ActionAudit: "audited", schema.ActionLearn: "new"}[o.Action]
+	s := fmt.Sprintf("%s  %-8s %s %s %s", o.ID, word, strings.Join(o.Workloads, "+"), o.Verb, printable(string(o.Object)))
+	if o.Origin != schema.OriginPath {
+		s += fmt.Sprintf(" (%s)", o.Origin)
+	}
+	if o.Parent != "" {
+		s += " by " + printable(string(o.Parent))
+	}
+	const day = "2006-01-02 15:04:05"
+	return s + fmt.Sprintf(", %d times from %s to %s UTC (%s)", o.Count, o.First.Format(day), o.Last.Format(day), o.Reason)
 }

@@ -35,8 +35,21 @@ type inForce struct {
 	Subject  string                `json:"subject"`
 	Changes  []reconciler.Change   `json:"changes"`
 	Warnings []compiler.Diagnostic `json:"warnings,omitempty"`
-	Timings  reconciler.Timings    `json:"timings"`
-	Millis   int64                 `json:"ms"` // from the begin of the pull to in force
+	Millis   millis                `json:"ms"`
+}
+
+// millis says where the time from the begin of the pull to in force went, in milliseconds.
+type millis struct {
+	Fetch   float64 `json:"fetch"`
+	Read    float64 `json:"read"`
+	Compile float64 `json:"compile"`
+	Apply   float64 `json:"apply"`
+	Total   float64 `json:"total"`
+}
+
+func newMillis(t reconciler.Timings) millis {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return millis{ms(t.Fetch), ms(t.Read), ms(t.Compile), ms(t.Apply), ms(t.Total)}
 }
 
 // broken tells of a commit that is not in force, and what is instead.
@@ -104,7 +117,10 @@ func (j *journal) text(e entry) string {
 
 func (j *journal) textInForce(f inForce) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %.12s, commit %.12s by %s: %s (%d ms)", j.style.green("in force"), f.Digest, f.Commit, printableText(f.Author), printableText(f.Subject), f.Millis)
+	fmt.Fprintf(&b, "%s  %.12s, commit %.12s by %s: %s (%.0f ms)", j.style.green("in force"), f.Digest, f.Commit, printableText(f.Author), printableText(f.Subject), f.Millis.Total)
+	if len(f.Changes) == 0 {
+		b.WriteString("\n           the policy is as it was")
+	}
 	for _, c := range f.Changes {
 		fmt.Fprintf(&b, "\n           %s", c)
 	}
@@ -117,21 +133,17 @@ func (j *journal) textInForce(f inForce) string {
 func (j *journal) textBroken(f broken) string {
 	var b strings.Builder
 	b.WriteString(j.style.red("broken") + "    ")
-	if f.Commit != "" {
-		fmt.Fprintf(&b, "commit %.12s: ", f.Commit)
-	}
-	lines := strings.Split(f.Error, "\n")
-	if len(lines) == 1 {
-		b.WriteString(printableText(lines[0]))
-	} else {
-		b.WriteString(plural(len(lines), "error"))
-		for _, l := range lines {
-			b.WriteString("\n           " + printableText(l))
+	for i, l := range strings.Split(f.Error, "\n") {
+		if i > 0 {
+			b.WriteString("\n           ")
 		}
+		b.WriteString(printableText(l))
 	}
-	if f.Digest != "" {
-		fmt.Fprintf(&b, "\n           %.12s stays in force", f.Digest)
-	} else {
+	switch {
+	case len(f.Errors) > 0: // the message says what stays
+	case f.Digest != "":
+		fmt.Fprintf(&b, "\n           generation %.12s stays in force", f.Digest)
+	default:
 		b.WriteString("\n           nothing is in force by this process")
 	}
 	return b.String()
@@ -170,22 +182,22 @@ func (j *journal) textReport(r reportEntry) string {
 	return b.String()
 }
 
-// outcome turns what the reconciler says into an entry; ok is false when there is nothing to tell.
-func outcomeEntry(o reconciler.Outcome) (e entry, ok bool) {
+// outcomeEntry turns what the reconciler says into an entry. It is silent when nothing was written and the commit in force is the one told of
+// before; last is that one's hash.
+func outcomeEntry(o reconciler.Outcome, last string) (e entry, ok bool) {
 	if o.Err != nil {
 		b := &broken{Commit: o.Commit, Error: o.Err.Error(), Digest: o.Digest}
 		var errs compiler.Errors
 		if errors.As(o.Err, &errs) {
 			b.Errors = errs
-			b.Error = errs.Error()
 		}
 		return entry{Broken: b}, true
 	}
-	if !o.Changed {
+	if !o.Changed && o.InForce == last {
 		return entry{}, false
 	}
 	return entry{InForce: &inForce{
-		Digest: o.Digest, Commit: o.Commit, Author: o.Author, Subject: o.Subject, Changes: o.Changes, Warnings: o.Warnings,
-		Timings: o.Timings, Millis: o.Timings.Total().Milliseconds(),
+		Digest: o.Digest, Commit: o.Commit, Author: o.Author, Subject: o.Subject, Changes: append([]reconciler.Change{}, o.Changes...),
+		Warnings: o.Warnings, Millis: newMillis(o.Timings),
 	}}, true
 }

@@ -110,6 +110,7 @@ type runningUp struct {
 	client  *wire.Client // nil without a node
 	process *nodeProcess // nil unless started here
 	index   atomic.Pointer[ruleIndex]
+	told    string // the commit in force that was printed last; of observe alone
 }
 
 func up(ctx context.Context, io stdio, f upFlags, repository string) (err error) {
@@ -129,8 +130,12 @@ func up(ctx context.Context, io stdio, f upFlags, repository string) (err error)
 	if err := f.state.setSource(source{URL: scrub(address), Branch: f.branch, Tag: f.tag}); err != nil {
 		return err
 	}
-	if u.store, err = learn.Open(f.state.observations()); err != nil {
+	if u.store, err = learn.Open(f.state.observations(), learn.StoreConfig{}); err != nil {
 		return err
+	}
+	defer func() { err = errors.Join(err, u.store.Close()) }()
+	if damage := u.store.Damage(); damage != "" {
+		u.journal.write(entry{Notice: damage})
 	}
 	if ix, err := readRuleIndex(f.state.bundle()); err == nil {
 		u.index.Store(ix) // what is pinned from before can be explained at once
@@ -189,7 +194,7 @@ func (u *runningUp) closeNode() error {
 
 func (u *runningUp) newReconciler(address string) (*reconciler.Reconciler, error) {
 	f := u.flags
-	targets := []reconciler.Target{reconciler.Folder{Dir: f.state.bundle()}}
+	targets := []reconciler.Target{reconciler.Folder{Path: f.state.bundle()}}
 	if u.client != nil {
 		targets = append([]reconciler.Target{nodeTarget{u.client}}, targets...) // in force first, explained next
 	}
@@ -216,11 +221,10 @@ func (u *runningUp) run(ctx context.Context, rec *reconciler.Reconciler) error {
 	if u.flags.proposeEvery > 0 {
 		group.Go(func() error { return u.propose(ctx) })
 	}
-	err := group.Wait()
-	if errors.Is(err, context.Canceled) {
-		err = nil // asked to end
+	if err := group.Wait(); !errors.Is(err, context.Canceled) { // canceled: asked to end
+		return err
 	}
-	return errors.Join(err, u.store.Save())
+	return nil
 }
 
 // forward turns signals into pulls; one that waits already is enough.
@@ -246,9 +250,15 @@ func (u *runningUp) observe(rec *reconciler.Reconciler, o reconciler.Outcome) {
 		} else {
 			u.index.Store(ix)
 		}
+		if o.Changed {
+			u.store.Settle(last.Policy)
+		}
 	}
-	if e, ok := outcomeEntry(o); ok {
+	if e, ok := outcomeEntry(o, u.told); ok {
 		u.journal.write(e)
+		if e.InForce != nil {
+			u.told = o.InForce
+		}
 		if u.client != nil && e.InForce != nil {
 			u.tellStatus()
 		}
@@ -277,11 +287,19 @@ func (u *runningUp) tellStatus() {
 
 // watch prints and folds events until the connection ends.
 func (u *runningUp) watch(ctx context.Context) error {
+	var saved time.Time
 	err := u.client.Watch(ctx, func(m wire.Message) error {
 		switch {
 		case m.Report != nil:
 			if err := u.store.Add(*m.Report); err != nil {
 				u.journal.write(entry{Notice: err.Error()})
+			}
+			// What is printed can be asked for: after a quiet second at once, in a burst a second later, see save.
+			if time.Since(saved) >= saveEvery {
+				saved = time.Now()
+				if err := u.store.Save(); err != nil {
+					u.journal.write(entry{Notice: err.Error()})
+				}
 			}
 			r := reportEntry{Report: *m.Report}
 			if ix := u.index.Load(); ix != nil {
@@ -301,15 +319,23 @@ func (u *runningUp) watch(ctx context.Context) error {
 	return hinted{fmt.Errorf("writ-node is gone: %w", err), "what it put in force stays in the kernel; start writ up again"}
 }
 
-// save writes the observations at most once a second, and only when there are new ones.
+// saveEvery is how long an observation may be in memory only.
+const saveEvery = time.Second
+
+// save writes the observations, if there are new ones.
 func (u *runningUp) save(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
+	dropped := u.store.Dropped()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+			if now := u.store.Dropped(); now > dropped {
+				u.journal.write(entry{Lost: &wire.Lost{Cause: "observations-full", Count: now - dropped, Time: time.Now().UTC()}})
+				dropped = now
+			}
 			if err := u.store.Save(); err != nil {
 				u.journal.write(entry{Notice: err.Error()})
 			}
