@@ -118,6 +118,9 @@ func (g *generator) file(name string, objects []string, first bool) string {
 		for _, f := range fields {
 			fmt.Fprintf(&b, "workload: %s: %s%s\n", name, f, g.comment())
 		}
+		if len(objects) == 0 {
+			fmt.Fprintf(&b, "workload: %s: exec: {}%s\n", name, g.comment())
+		}
 		for _, o := range objects {
 			fmt.Fprintf(&b, "workload: %s: exec: %s: %s\n", name, quote(o), g.rule(-1)(o))
 		}
