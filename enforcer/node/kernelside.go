@@ -128,6 +128,7 @@ func (a *agent) note() {
 	}
 	if !maps.EqualFunc(programs, a.journal.Programs, slices.Equal) {
 		a.journal.Programs, a.dirty = programs, true
+		a.saveJournal() // at once: the agent may be killed, and its events are read by the next one
 	}
 }
 
