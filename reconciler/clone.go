@@ -188,7 +188,7 @@ func (c *clone) copyFrom(ctx context.Context, s storer.EncodedObjectStorer, obje
 	}
 	if err = errors.Join(err, w.Close()); err != nil {
 		c.sweep()
-		return fmt.Errorf("write to clone %s: %w", c.path, err)
+		return fmt.Errorf("write to clone %s: %w", c.path, room(err))
 	}
 	return nil
 }

@@ -101,6 +101,14 @@ func explain(where string, err error, hide secrets, timeout time.Duration) error
 	return &remoteError{fmt.Sprintf("policy repository %s: %s; %s", where, what, todo), err}
 }
 
+// room adds what to do to an error of a full disk.
+func room(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w; make room on that disk", err)
+	}
+	return err
+}
+
 // diagnose names the errors that have a remedy of their own.
 func diagnose(err error, timeout time.Duration) (what, todo string) {
 	var authority x509.UnknownAuthorityError

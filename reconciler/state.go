@@ -61,7 +61,7 @@ func (s state) write(dir string) (err error) {
 	name := statePath(dir)
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("record what is in force: %w", err)
+			err = fmt.Errorf("record what is in force: %w", room(err))
 		}
 	}()
 	f, err := os.CreateTemp(dir, ".state-*")

@@ -53,7 +53,7 @@ func (r *Reconciler) take(ctx context.Context, s session, o *Outcome) ([]Change,
 	start = time.Now()
 	defer func() { o.Timings.Apply += time.Since(start) }()
 	if err := s.keep(ctx, head, objects); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("commit %s is good but not put in force: %w", head, err)
 	}
 	return r.record(head, env, result)
 }
