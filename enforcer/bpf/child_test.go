@@ -49,6 +49,8 @@ var roles = map[string]func(args []string) error{
 	"deep":    roleDeep,
 	"thread":  roleThread,
 	"runner":  roleRunner,
+
+	"unprivileged": roleUnprivileged,
 }
 
 // execFD runs an open file, as fexecve(3) does.
@@ -175,5 +177,18 @@ func roleRunner([]string) error {
 		fmt.Fprintln(out, map[bool]string{true: "ran", false: "denied"}[ran])
 	}
 	os.Exit(0)
+	return nil
+}
+
+// roleUnprivileged opens the kernel side as nobody and checks what it is told.
+func roleUnprivileged([]string) error {
+	if err := unix.Setresuid(65534, 65534, 65534); err != nil {
+		return fmt.Errorf("setresuid: %v", err)
+	}
+	_, err := Open(Config{PinDir: "/sys/fs/bpf/writ-test"})
+	if !errors.Is(err, ErrPrivilege) {
+		return fmt.Errorf("open: %v", err)
+	}
+	os.Exit(ranStatus)
 	return nil
 }

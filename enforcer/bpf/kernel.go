@@ -69,8 +69,7 @@ func (k *Kernel) SetProgram(slot uint32, im *Image) error {
 		return fmt.Errorf("program slot %d: %w", slot, err)
 	}
 	defer m.Close()
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	// Without the lock: the kernel orders the writes to a slot, and then waits for a grace period, which callers at the same time share.
 	if err := k.maps["programs"].Update(slot, m, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("program slot %d: replace the image: %w", slot, err)
 	}
@@ -108,8 +107,6 @@ func (k *Kernel) DeleteProgram(slot uint32) error {
 			return fmt.Errorf("program slot %d: cgroup %d is bound to it; want it unbound first", slot, id)
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if err := k.maps["programs"].Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("program slot %d: delete: %w", slot, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -258,31 +259,71 @@ func (k *Kernel) remove(which func(dir string) bool) error {
 	return errors.Join(errs...)
 }
 
-// removePins removes links first, the exec hooks before the fork hook, so that none runs on half of its maps.
+// removePins removes links first, the exec hooks before the fork hook, so that none runs on half of its maps. It returns when the hooks
+// are out of force, which is a moment after their pins are gone.
 func removePins(dir string, self bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("pin directory: %w", err)
 	}
-	rank := func(e fs.DirEntry) int {
-		switch {
-		case strings.HasPrefix(e.Name(), linkPin+"writ_exec"):
-			return 0
-		case strings.HasPrefix(e.Name(), linkPin):
-			return 1
-		}
-		return 2
-	}
-	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { return pinRank(a.Name()) - pinRank(b.Name()) })
 	var errs []error
+	var links []link.ID
 	for _, e := range entries {
-		errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+		path := filepath.Join(dir, e.Name())
+		if strings.HasPrefix(e.Name(), linkPin) {
+			if id, err := linkID(path); err == nil {
+				links = append(links, id)
+			}
+		}
+		errs = append(errs, os.Remove(path))
 	}
 	if self {
 		errs = append(errs, os.Remove(dir))
+	}
+	for _, id := range links {
+		errs = append(errs, waitGone(id))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("pin directory: remove pins: %w", err)
 	}
 	return nil
+}
+
+func pinRank(name string) int {
+	switch {
+	case strings.HasPrefix(name, linkPin+"writ_exec"):
+		return 0
+	case strings.HasPrefix(name, linkPin):
+		return 1
+	}
+	return 2
+}
+
+func linkID(path string) (link.ID, error) {
+	l, err := link.LoadPinnedLink(path, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		return 0, err
+	}
+	return info.ID, nil
+}
+
+// waitGone waits until the kernel has freed a link, which it does after a grace period.
+func waitGone(id link.ID) error {
+	for range 500 {
+		l, err := link.NewFromID(id)
+		if err != nil {
+			return nil
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("link %d: is in force 5 s after its pin was removed; another process holds it: see bpftool link show id %d", id, id)
 }

@@ -141,16 +141,27 @@ func basics() error {
 		return fmt.Errorf("exec hook: %w: /sys/kernel/btf/vmlinux does not exist; want a kernel with CONFIG_DEBUG_INFO_BTF=y, and sysfs mounted",
 			ErrUnsupported)
 	}
-	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.TaskStorage, KeySize: 4, ValueSize: 8, Flags: unix.BPF_F_NO_PREALLOC,
-		Key: &btf.Int{Size: 4, Encoding: btf.Signed}, Value: &btf.Int{Size: 8}})
+	if !hasSysAdmin() {
+		return fmt.Errorf("exec hook: %w: CAP_SYS_ADMIN is not effective; run as root, in a container as privileged", ErrPrivilege)
+	}
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("exec hook: %w: bpf(2) is refused; run as root with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN in the host's user namespace: %w",
-			ErrPrivilege, err)
+		return fmt.Errorf("exec hook: %w: bpf(2) is refused; run as root in the host's user namespace: %w", ErrPrivilege, unix.EPERM)
 	case err != nil:
-		return fmt.Errorf("exec hook: %w: task storage can't be made; want a kernel of at least 6.1 with CONFIG_BPF_SYSCALL: %w", ErrUnsupported, err)
+		return fmt.Errorf("exec hook: %w: no BPF map can be made; want a kernel of at least 6.1 with CONFIG_BPF_SYSCALL: %w", ErrUnsupported, err)
 	}
 	return m.Close()
+}
+
+// hasSysAdmin reports whether the thread has CAP_SYS_ADMIN, which opening maps and programs by ID needs (kernel/bpf/syscall.c).
+func hasSysAdmin() bool {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&head, &data[0]); err != nil {
+		return false
+	}
+	return data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 }
 
 // oneLine cuts the verifier's log from an error.
@@ -158,6 +169,9 @@ func oneLine(err error) error {
 	var ve *ebpf.VerifierError
 	if errors.As(err, &ve) && ve.Cause != nil && len(ve.Log) > 0 {
 		return fmt.Errorf("%w: %s", ve.Cause, lastWords(ve.Log))
+	}
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("the kernel refuses to load it: %w", unix.EPERM) // without the library's advice on memory limits
 	}
 	return err
 }
