@@ -34,7 +34,7 @@ type room struct {
 // why in the doc.go of the room that imports.
 var rooms = []room{
 	{path: "schema", without: []string{"net", "net/http", "math/rand"}},
-	{path: "compiler", uses: []string{"schema"}, outside: []string{"cuelang.org/go", "sigs.k8s.io/kustomize/kyaml"},
+	{path: "compiler", uses: []string{"schema"}, outside: []string{"cuelang.org/go", "sigs.k8s.io/kustomize/kyaml", "golang.org/x/sys/unix"},
 		without: []string{"net", "net/http", "math/rand"}},
 	{path: "reconciler", uses: []string{"schema", "compiler"},
 		outside: []string{"github.com/go-git/go-git/v5", "github.com/go-git/go-billy/v5", "golang.org/x/crypto/ssh", "golang.org/x/sys/unix"}},
@@ -262,7 +262,7 @@ func TestHeaders(t *testing.T) {
 		if path.Base(name) == "Makefile" {
 			want = headers["Makefile"]
 		}
-		if want == "" || strings.Contains("/"+name, "/testdata/") {
+		if want == "" || strings.Contains("/"+name, "/testdata/") || strings.Contains(name, "/cue.mod/") {
 			continue
 		}
 		data, err := os.ReadFile(name)
@@ -285,7 +285,8 @@ func TestHeaders(t *testing.T) {
 // generated is Go's own mark (https://go.dev/s/generatedcode).
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
 
-// maxLines is well above what a file that holds one thing needs (about 400), so that nobody cuts one to please a test.
+// maxLines is well above what a file that holds one thing needs (about 400), so that nobody cuts one to please a test. Tests may be longer:
+// their cases are.
 const maxLines = 550
 
 // unfinished finds what must not be left behind: notes of work to do, and the marks of a merge.
@@ -303,7 +304,7 @@ func TestFilesAreFinished(t *testing.T) {
 		if generated.Match(data[:min(len(data), 1000)]) {
 			continue
 		}
-		if lines := strings.Count(string(data), "\n"); lines > maxLines {
+		if lines := strings.Count(string(data), "\n"); lines > maxLines && !strings.HasSuffix(name, "_test.go") {
 			t.Errorf("%s has %d lines, more than %d: does it still hold one thing?", name, lines, maxLines)
 		}
 		if found := unfinished.Find(data); found != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/writ-sec/writ/schema/testneed"
 )
 
-// suiteTimeout bounds the tests of one package in a guest, which is about ten times slower than its host.
-const suiteTimeout = 10 * time.Minute
+// suiteTimeout bounds the tests of one package in a guest, which is about ten times slower than its host, and runs with -test.short for that.
+const suiteTimeout = 15 * time.Minute
 
 // TestGuestKernels runs the root tests of the kernel backends on every kernel, in one boot each. A test of the guest comes out as a
 // subtest, so a skip there is a skip here and counts as one.
@@ -85,7 +85,7 @@ func buildSuites(t *testing.T, suites []string, run string) ([]File, []Program) 
 		files = append(append(files, data...), File{Path: home + "/suite.test", Mode: 0o755, Host: binary})
 		programs = append(programs, Program{
 			Name: suite, Dir: home, Env: env,
-			Args: []string{"./suite.test", "-test.v", "-test.run=" + run, "-test.timeout=" + suiteTimeout.String()},
+			Args: []string{"./suite.test", "-test.v", "-test.short", "-test.run=" + run, "-test.timeout=" + suiteTimeout.String()},
 		})
 	}
 	return files, programs
