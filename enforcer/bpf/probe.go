@@ -80,7 +80,7 @@ func tryLSM() error {
 			asm.LoadMapPtr(asm.R1, m.FD()),
 			asm.FnMapLookupElem.Call(),
 			asm.JEq.Imm(asm.R0, 0, "out"),
-			asm.StoreImm(asm.R0, 0, 1, asm.DWord),
+			asm.StoreImm(asm.R0, 0, 1, asm.Word),
 			asm.Mov.Imm(asm.R0, 0).WithSymbol("out"),
 			asm.Return(),
 		},
