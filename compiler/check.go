@@ -42,12 +42,14 @@ type checker struct {
 	warnings []Diagnostic
 }
 
-// check looks at one workload alone.
+// check looks at one workload alone. Of a partial one it looks at the rules.
 func check(s *statement) (errs, warnings []Diagnostic) {
 	c := &checker{s: s}
-	c.names()
-	c.match()
-	c.modes()
+	if !s.partial {
+		c.names()
+		c.match()
+		c.modes()
+	}
 	c.exec()
 	c.image()
 	return c.errs, c.warnings

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -66,10 +67,10 @@ func (c *Compiler) Compile(ctx context.Context, t Tree, env bundle.Envelope) (*R
 	for _, u := range units {
 		errs = append(errs, u.errs...)
 	}
-	merged, ds := merge(units)
+	merged, partial, ds := merge(units)
 	errs = append(errs, ds...)
 	var warnings []Diagnostic
-	for _, s := range merged {
+	for _, s := range slices.Concat(merged, partial) {
 		es, ws := check(s)
 		errs, warnings = append(errs, es...), append(warnings, ws...)
 	}

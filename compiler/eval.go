@@ -37,8 +37,8 @@ func isAuthors(p token.Pos) bool {
 type unit struct {
 	folder string
 	errs   []Diagnostic
-	stated map[string]*statement // the workloads that the folder's own files speak of; nil if there are errors
-	named  map[string]bool       // the workloads that the folder's own files name, also if there are errors
+	stated map[string]*statement // the workloads that the folder's own files speak of; nil if they could not be read
+	named  map[string]bool       // the workloads that the folder's own files name, also if they could not be read
 }
 
 // text is one file as it is evaluated.
@@ -83,12 +83,20 @@ func (e *evaluator) evaluate(f *folder, seen []*parsed) (u *unit) {
 		err = v.Validate(cue.Concrete(true))
 	}
 	x := &explainer{evaluator: e, texts: texts, seen: seen}
-	u.errs = append(unknownKinds(f, seen, v), x.explain(err)...)
-	if err != nil {
+	l := &lowerer{folder: f, seen: seen}
+	u.errs = unknownKinds(f, seen, v)
+	if err == nil {
+		u.stated = l.lower(v)
 		return u
 	}
-	l := &lowerer{folder: f, seen: seen}
-	u.stated = l.lower(v)
+	loose := x.explain(err)
+	u.stated = l.lower(loose)
+	for _, f := range x.found {
+		u.errs = append(u.errs, f.d)
+		if len(f.path) > 1 && u.stated[f.path[1]] != nil {
+			u.stated[f.path[1]].partial = true
+		}
+	}
 	return u
 }
 
@@ -215,6 +223,9 @@ func unknownKinds(f *folder, seen []*parsed, v cue.Value) []Diagnostic {
 // positionsOf returns the author's positions of a field, from the conjuncts of its value, and those of the patterns that apply to it.
 // It is slow.
 func positionsOf(v cue.Value) (fields, patterns []schema.Pos) {
+	if !v.Exists() {
+		return nil, nil
+	}
 	var flatten func(v cue.Value, level int)
 	flatten = func(v cue.Value, level int) {
 		op, args := v.Expr()
@@ -248,8 +259,8 @@ func sortPositions(all []schema.Pos) []schema.Pos {
 // firstPosition is the first author's position of a value, or a file.
 func firstPosition(v cue.Value, file string) schema.Pos {
 	fields, patterns := positionsOf(v)
-	if all := append(fields, patterns...); len(all) > 0 {
-		return all[0]
+	for _, p := range append(fields, patterns...) {
+		return p
 	}
 	return schema.Pos{File: file}
 }

@@ -31,13 +31,11 @@ type finding struct {
 	d    Diagnostic
 }
 
-// explain returns diagnostics for what CUE said, or none for nil.
-func (x *explainer) explain(err error) []Diagnostic {
-	if err == nil {
-		return nil
-	}
+// explain finds out what is wrong, and returns the value as it is without the schema.
+func (x *explainer) explain(err error) cue.Value {
 	references := x.unresolved(err)
-	if v, buildErr := x.build(x.texts, false); buildErr == nil || v.Exists() {
+	v, buildErr := x.build(x.texts, false)
+	if buildErr == nil || v.Exists() {
 		x.workloads(v)
 	}
 	x.found = slices.DeleteFunc(x.found, func(f finding) bool {
@@ -45,11 +43,7 @@ func (x *explainer) explain(err error) []Diagnostic {
 	})
 	x.found = append(x.found, references...)
 	x.rest(err)
-	var ds []Diagnostic
-	for _, f := range x.found {
-		ds = append(ds, f.d)
-	}
-	return ds
+	return v
 }
 
 // unresolved reports references that lead nowhere, and replaces them by "_" in the texts: CUE stops at them, and the author wants to
@@ -216,7 +210,8 @@ func (x *explainer) rest(err error) {
 		}
 	}
 	if len(x.found) == 0 {
-		x.found = append(x.found, x.finding(nil, schema.Pos{File: x.seen[0].src.path}, fmt.Sprintf("is not valid CUE: %.500s", err)))
+		path := plainPath(errors.Path(err))
+		x.found = append(x.found, x.finding(path, x.labelPosition(cue.Value{}, path), fmt.Sprintf("is not valid CUE: %.500s", err)))
 	}
 }
 
@@ -254,13 +249,14 @@ func (x *explainer) report(v cue.Value, path []string, msg string) {
 // labelPosition is where a field, or the nearest one around it, is named.
 func (x *explainer) labelPosition(v cue.Value, path []string) schema.Pos {
 	for n := len(path); n > 0; n-- {
-		var all []schema.Pos
+		var all, patterns []schema.Pos
 		for _, p := range x.seen {
 			all = append(all, p.index.pos[pathKey(path[:n]...)]...)
 		}
 		if n == len(path) && len(all) == 0 {
-			fields, patterns := positionsOf(v)
-			all = append(fields, patterns...)
+			if all, patterns = positionsOf(v); len(all) == 0 {
+				all = patterns
+			}
 		}
 		if len(all) > 0 {
 			return sortPositions(all)[0]

@@ -25,16 +25,17 @@ var planes = []struct {
 
 // statement is what CUE says of a workload in one folder: everything that the folder and those above it state.
 type statement struct {
-	name   string
-	folder string
-	pos    []schema.Pos
-	match  schema.Match
-	owner  string
-	shared bool
-	word   schema.Mode                  // one word for all planes, or ""
-	modes  map[schema.Plane]schema.Mode // a word for each
-	planes map[schema.Plane]*statedPlane
-	at     map[string][]schema.Pos // of fields: "match", "match.namespace", "match.cgroup", "mode", "exec" and so on
+	name    string
+	folder  string
+	partial bool // something of it is not valid, so not all of it could be read
+	pos     []schema.Pos
+	match   schema.Match
+	owner   string
+	shared  bool
+	word    schema.Mode                  // one word for all planes, or ""
+	modes   map[schema.Plane]schema.Mode // a word for each
+	planes  map[schema.Plane]*statedPlane
+	at      map[string][]schema.Pos // of fields: "match", "match.namespace", "match.cgroup", "mode", "exec" and so on
 }
 
 // statedPlane is a plane that a workload mentions. The image plane is mentioned by image.from: image alone names no condition.
@@ -50,7 +51,7 @@ type statedRule struct {
 	parentPos map[string][]schema.Pos
 }
 
-// lowerer reads the statements of one folder off a value that CUE found valid and concrete.
+// lowerer reads the statements of one folder off a value. Of one that CUE found not valid it reads what can be read.
 type lowerer struct {
 	folder  *folder
 	seen    []*parsed
@@ -59,6 +60,9 @@ type lowerer struct {
 
 // lower returns the workloads that the folder's own files speak of.
 func (l *lowerer) lower(v cue.Value) map[string]*statement {
+	if !v.Exists() {
+		return nil
+	}
 	l.literal = true
 	for _, p := range l.seen {
 		l.literal = l.literal && p.index.literal

@@ -16,8 +16,9 @@ import (
 // folder says is complete for the folders above it. What remains is that several folders side by side add rules to a workload of a folder
 // above them, which merges as CUE would merge it.
 //
-// Workloads that a folder with errors names are left out: what is known of them may be incomplete.
-func merge(units []*unit) ([]*statement, []Diagnostic) {
+// Workloads that are not valid somewhere, or named where nothing could be read, are left out; what is known of the former is returned as
+// partial.
+func merge(units []*unit) (merged, partial []*statement, errs []Diagnostic) {
 	byName := map[string][]*statement{}
 	broken, whole := map[string]bool{}, true
 	for _, u := range units {
@@ -27,10 +28,12 @@ func merge(units []*unit) ([]*statement, []Diagnostic) {
 		}
 		for name, s := range u.stated {
 			byName[name] = append(byName[name], s)
+			if s.partial {
+				broken[name] = true
+				partial = append(partial, s)
+			}
 		}
 	}
-	var merged []*statement
-	var errs []Diagnostic
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		if broken[name] {
 			continue
@@ -44,7 +47,7 @@ func merge(units []*unit) ([]*statement, []Diagnostic) {
 			merged = append(merged, s)
 		}
 	}
-	return merged, errs
+	return merged, partial, errs
 }
 
 // mergeFolders merges the statements of one workload.

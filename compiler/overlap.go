@@ -22,6 +22,9 @@ const kubernetesCgroup = "/kubepods"
 func overlaps(all []*statement) (errs, warnings []Diagnostic) {
 	byNamespace := map[string][]*statement{}
 	for _, s := range all {
+		if s.match.Zero() {
+			continue // an error of its own
+		}
 		byNamespace[s.match.Namespace] = append(byNamespace[s.match.Namespace], s)
 	}
 	reported := map[*statement]int{}
