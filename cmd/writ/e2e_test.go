@@ -101,7 +101,7 @@ func TestE2EDemo(t *testing.T) {
 func TestE2EDemoWithoutRoot(t *testing.T) {
 	testneed.Root(t) // to become somebody else
 	out := runDemo(t, buildPrograms(t), &syscall.Credential{Uid: nobody, Gid: nobody})
-	wantInOrder(t, out, "Without root this cannot show", "in force after", "broken", "is not absolute", "stays in force", "heals", "in force after", "writ explain", "may exec "+demoAllowed)
+	wantInOrder(t, out, "Without root this cannot show", "in force after", "broken", "stays in force", "is not absolute", "heals", "in force after", "writ explain", "may exec "+demoAllowed)
 }
 
 // TestE2EUpGivesUpRoot holds that writ up keeps no privilege and that writ-node is its only child.
