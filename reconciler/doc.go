@@ -22,7 +22,7 @@
 // same folder is held to the same rule.
 //
 // History is bounded. A transfer asks for 64 commits ("deepen 64"), so the clone is shallow and the commit in force is nearly always among
-// them. When it is not, the same connection's successors ask for eight times as much, up to Limits.History; beyond, the commit is refused.
+// them. When it is not, further requests ask for eight times as much each, up to Limits.History; beyond, the commit is refused.
 // A commit of which the one in force descends is a rewind, and is known as one without more history.
 //
 // The clone tells the server only what it has completely: the last tip and the commit in force. A pack is added whole or not at all, and

@@ -77,7 +77,8 @@ func (l *local) storage() (*filesystem.Storage, error) {
 	}
 	repo, err := git.PlainOpenWithOptions(l.at.Path, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		return nil, &remoteError{msg: fmt.Sprintf("policy repository %s: the folder is no git repository; run git init there, or correct the path", l.at.shown)}
+		return nil, &remoteError{msg: fmt.Sprintf(
+			"policy repository %s: the folder is no git repository; run git init there, or correct the path", l.at.shown)}
 	} else if err != nil {
 		return nil, err
 	}

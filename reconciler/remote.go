@@ -68,7 +68,8 @@ func parseAddress(raw string) (address, error) {
 	case "https", "ssh":
 	case "http":
 		if !isLoopback(a.Host) {
-			return address{}, fmt.Errorf("policy repository %s is asked for over plain http, which anybody on the way can change; want https", a.shown)
+			return address{}, fmt.Errorf(
+				"policy repository %s is asked for over plain http, which anybody on the way can change; want https", a.shown)
 		}
 	case "file":
 		if a.Host != "" && a.Host != "localhost" {

@@ -12,7 +12,8 @@ import (
 
 // Run reconciles until ctx is done, and then returns nil: at once, then at each poll, and as soon as now receives. What arrives while
 // a reconciliation runs causes exactly one more. observe, which may be nil, gets each Outcome before the next reconciliation begins.
-// While the remote cannot be read, or something takes too long, polls come less and less often, down to one in [MaxBackoff]; a receive from now still pulls at once.
+// While the remote cannot be read, or something takes too long, polls come less and less often, down to one in [MaxBackoff]; a receive
+// from now still pulls at once.
 func (r *Reconciler) Run(ctx context.Context, now <-chan struct{}, observe func(Outcome)) error {
 	signal := make(chan struct{}, 1)
 	done := make(chan struct{})

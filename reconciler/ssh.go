@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -30,6 +31,7 @@ type sshSession struct {
 	conn   net.Conn
 	stop   func() bool // ends the watch over the context of the last call
 	client *ssh.Client
+	sess   *ssh.Session
 	in     io.WriteCloser
 	out    io.Reader
 	stderr *tail
@@ -132,6 +134,7 @@ func (s *sshSession) start(command string) error {
 	if err != nil {
 		return err
 	}
+	s.sess = sess
 	if s.in, err = sess.StdinPipe(); err != nil {
 		return err
 	}
@@ -172,7 +175,9 @@ func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.Ad
 
 // explain prefers what the server said on its standard error.
 func (s *sshSession) explain(err error) error {
-	s.client.Close() // all of its output is here then
+	stop := time.AfterFunc(time.Second, func() { s.client.Close() }) // a server that goes on talking nonsense
+	s.sess.Wait()                                                    // how it ended does not matter; its output is here now
+	stop.Stop()
 	said := s.stderr.String()
 	if strings.Contains(said, "does not appear to be a git repository") || strings.Contains(said, "epository not found") ||
 		strings.Contains(said, "could not be found") {

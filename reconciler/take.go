@@ -128,7 +128,8 @@ func (r *Reconciler) compile(ctx context.Context, tree compiler.Tree, env bundle
 	defer cancel()
 	result, err := r.compiler.Compile(ctx, tree, env)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("commit %s does not compile within %v: %w; make its folders smaller, or allow more time", env.Commit, r.cfg.Timeout, err)
+		return nil, fmt.Errorf("commit %s does not compile within %v: %w; make its folders smaller, or allow more time",
+			env.Commit, r.cfg.Timeout, err)
 	}
 	return result, err
 }
