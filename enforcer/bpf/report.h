@@ -1,0 +1,52 @@
+/* SPDX-FileCopyrightText: The writ authors */
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+
+/* Telling the agent. */
+#pragma once
+
+static __always_inline void send(struct scratch *s)
+{
+	struct event *e = &s->event;
+	__u32 object_len = s->object.len & PATH_MASK, parent_len = s->parent.len & PATH_MASK;
+	struct bpf_dynptr d;
+
+	if (bpf_ringbuf_reserve_dynptr(&events, sizeof(*e) + object_len + parent_len, 0, &d)) {
+		bpf_ringbuf_discard_dynptr(&d, 0);
+		count_lost(LOST_RING);
+		if (e->folded)
+			bpf_map_delete_elem(&folds, &e->key); /* so that the next one tries again */
+		return;
+	}
+	bpf_dynptr_write(&d, 0, e, sizeof(*e), 0);
+	if (object_len)
+		bpf_dynptr_write(&d, sizeof(*e), &s->object_path[s->object.off & PATH_MASK], object_len, 0);
+	if (parent_len)
+		bpf_dynptr_write(&d, sizeof(*e) + object_len, &s->parent_path[s->parent.off & PATH_MASK], parent_len, 0);
+	bpf_ringbuf_submit_dynptr(&d, 0);
+}
+
+/* Sends the event, or only counts it if the same was sent and the agent has not yet taken the count. */
+static __always_inline void report(struct scratch *s)
+{
+	struct event *e = &s->event;
+	struct fold *f = bpf_map_lookup_elem(&folds, &e->key), fresh = {};
+
+	if (f) {
+		__sync_fetch_and_add(&f->count, 1);
+		f->last = e->time;
+		return;
+	}
+	fresh.count = 1;
+	fresh.first = fresh.last = e->time;
+	e->folded = bpf_map_update_elem(&folds, &e->key, &fresh, BPF_NOEXIST) == 0;
+	if (!e->folded) {
+		f = bpf_map_lookup_elem(&folds, &e->key);
+		if (f) { /* another CPU was faster */
+			__sync_fetch_and_add(&f->count, 1);
+			f->last = e->time;
+			return;
+		}
+		count_lost(LOST_FOLD);
+	}
+	send(s);
+}
