@@ -34,7 +34,7 @@ type room struct {
 // why in the doc.go of the room that imports.
 var rooms = []room{
 	{path: "schema", without: []string{"net", "net/http", "math/rand"}},
-	{path: "compiler", uses: []string{"schema"}, outside: []string{"cuelang.org/go", "sigs.k8s.io/kustomize/kyaml", "golang.org/x/sys/unix"},
+	{path: "compiler", uses: []string{"schema"}, outside: []string{"cuelang.org/go", "sigs.k8s.io/kustomize/kyaml", "golang.org/x/sync/errgroup", "golang.org/x/sys/unix"},
 		without: []string{"net", "net/http", "math/rand"}},
 	{path: "reconciler", uses: []string{"schema", "compiler"},
 		outside: []string{"github.com/go-git/go-git/v5", "github.com/go-git/go-billy/v5", "golang.org/x/crypto/ssh", "golang.org/x/sys/unix"}},
