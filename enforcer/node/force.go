@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/writ-sec/writ/enforcer/bpf"
 	"github.com/writ-sec/writ/schema"
 )
@@ -235,59 +237,86 @@ func (f *force) reach(t *target, undo bool) error {
 		f.levels[id] = t.wanted.bindings[id].level
 	}
 	before := maps.Clone(f.have.bindings)
-	for i, s := range steps {
-		err := f.take(s, t)
-		if err == nil {
-			continue
-		}
-		err = fmt.Errorf("put in force, step %d of %d: %w", i+1, len(steps), err)
-		if s.op == opDelete {
+	for i := 0; i < len(steps); {
+		n := together(steps[i:])
+		done, err := f.takeAll(steps[i:i+n], t)
+		if err != nil && steps[i].op == opDelete {
 			t.failed = append(t.failed, err.Error())
-			continue
+		} else if err != nil {
+			err = fmt.Errorf("put in force, after %d of %d steps: %w", i+len(done), len(steps), err)
+			if undo {
+				err = errors.Join(err, f.goBack(slices.Concat(steps[:i], done), before))
+			}
+			return err
 		}
-		if undo {
-			err = errors.Join(err, f.goBack(steps[:i], before))
-		}
-		return err
+		i += n
 	}
 	return nil
+}
+
+// maxTogether is how many programs are written at once. The kernel waits for a grace period of about 10 ms after each write, which
+// those at the same time share.
+const maxTogether = 32
+
+// together returns how many of the next steps may be taken at once: those that only fill or only empty slots.
+func together(steps []step) int {
+	if op := steps[0].op; op != opSet && op != opDelete {
+		return 1
+	}
+	n := 1
+	for n < len(steps) && steps[n].op == steps[0].op {
+		n++
+	}
+	return n
+}
+
+// takeAll takes steps in any order and returns those that were taken.
+func (f *force) takeAll(steps []step, t *target) ([]step, error) {
+	errs := make([]error, len(steps))
+	var g errgroup.Group
+	g.SetLimit(maxTogether)
+	for i, s := range steps {
+		g.Go(func() error {
+			errs[i] = f.take(s, t)
+			return nil
+		})
+	}
+	_ = g.Wait() // errs has them, each with its step
+	var done []step
+	for i, s := range steps {
+		if errs[i] == nil {
+			f.have.note(s)
+			if s.op == opUnbind {
+				delete(f.levels, s.cgroup)
+			}
+			done = append(done, s)
+		}
+	}
+	return done, errors.Join(errs...)
 }
 
 // take does one step in the kernel.
 func (f *force) take(s step, t *target) error {
 	switch s.op {
 	case opSet:
-		if err := f.kernel.SetProgram(s.slot, t.images[s.program]); err != nil {
-			return err
-		}
-		f.have.programs[s.slot] = s.program
+		return f.kernel.SetProgram(s.slot, t.images[s.program])
 	case opBind:
 		if err := f.kernel.Bind(s.cgroup, s.level, s.slot); err != nil {
 			return fmt.Errorf("cgroup %q: %w", t.paths[s.cgroup], err)
 		}
-		f.have.bindings[s.cgroup] = s.slot
+		return nil
 	case opUnbind:
-		if err := f.kernel.Unbind(s.cgroup); err != nil {
-			return err
-		}
-		delete(f.have.bindings, s.cgroup)
-		delete(f.levels, s.cgroup)
-	case opDelete:
-		if err := f.kernel.DeleteProgram(s.slot); err != nil {
-			return err
-		}
-		delete(f.have.programs, s.slot)
+		return f.kernel.Unbind(s.cgroup)
 	}
-	return nil
+	return f.kernel.DeleteProgram(s.slot)
 }
 
 // goBack undoes steps, the last first. The programs of before are still in their slots, because a plan deletes last.
 func (f *force) goBack(done []step, before map[uint64]uint32) error {
 	var errs []error
 	for _, s := range slices.Backward(done) {
-		if err := f.take(undo(s, before), &target{}); err != nil {
-			errs = append(errs, err)
-		}
+		_, err := f.takeAll([]step{undo(s, before)}, &target{})
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("going back failed too, so parts of the new policy are in force beside the old: %w; apply again", err)

@@ -18,6 +18,20 @@ type inForce struct {
 	bindings map[uint64]uint32 // cgroup id -> slot
 }
 
+// note follows a step that was taken.
+func (f *inForce) note(s step) {
+	switch s.op {
+	case opSet:
+		f.programs[s.slot] = s.program
+	case opBind:
+		f.bindings[s.cgroup] = s.slot
+	case opUnbind:
+		delete(f.bindings, s.cgroup)
+	case opDelete:
+		delete(f.programs, s.slot)
+	}
+}
+
 // wanted is what it shall hold.
 type wanted struct {
 	programs map[uint64]bool    // with those that no cgroup is under yet

@@ -178,30 +178,27 @@ func randomWanted(r *rand.Rand, levels map[uint64]int) wanted {
 
 func (f inForce) clone() inForce { return inForce{maps.Clone(f.programs), maps.Clone(f.bindings)} }
 
-// do is the kernel's part, with its conditions.
+// do takes a step under the kernel's conditions.
 func (f *inForce) do(t *testing.T, s step) {
 	t.Helper()
+	_, used := f.programs[s.slot]
 	switch s.op {
 	case opSet:
-		if _, used := f.programs[s.slot]; used {
+		if used {
 			t.Fatalf("%v: the slot is in use", s)
 		}
-		f.programs[s.slot] = s.program
 	case opBind:
-		if _, ok := f.programs[s.slot]; !ok {
+		if !used {
 			t.Fatalf("%v: the slot is empty", s)
 		}
-		f.bindings[s.cgroup] = s.slot
-	case opUnbind:
-		delete(f.bindings, s.cgroup)
 	case opDelete:
 		for _, slot := range f.bindings {
 			if slot == s.slot {
 				t.Fatalf("%v: a cgroup is bound to it", s)
 			}
 		}
-		delete(f.programs, s.slot)
 	}
+	f.note(s)
 }
 
 // judges gives the program of each cgroup: that of the nearest bound one at or above it; 0 for none.
