@@ -60,7 +60,7 @@ func parseAddress(raw string) (address, error) {
 	}
 	a.url, a.shown = ep.String(), ep.String()
 	switch ep.Protocol {
-	case "https", "ssh", "git":
+	case "https", "ssh":
 	case "file":
 		a.shown = ep.Path
 	case "http":

@@ -173,7 +173,11 @@ func (c *clone) push(ctx context.Context, name string, old, commit plumbing.Hash
 		}
 		moved = now[name] != old
 	}
-	return moved, c.fault(fmt.Sprintf("branch %q can't be pushed", name), err)
+	what := fmt.Sprintf("branch %q can't be pushed", name)
+	if errors.Is(err, transport.ErrRepositoryNotFound) { // it was read a moment ago
+		what += ", though the repository can be read: it is read-only for this URL and these credentials"
+	}
+	return moved, c.fault(what, err)
 }
 
 // commit stores a commit and returns it.

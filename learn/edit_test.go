@@ -180,3 +180,25 @@ func TestEditRefuses(t *testing.T) {
 		t.Errorf("Edit of a broken tree = %v; want compiler.Errors", err)
 	}
 }
+
+// FuzzEditText places rules in arbitrary files: whatever the shape, no edit reaches outside the text, and no plan loses a byte but between braces.
+func FuzzEditText(f *testing.F) {
+	names, _ := filepath.Glob("testdata/edit/*.txtar")
+	for _, name := range names {
+		a, err := txtar.ParseFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(a.Files[0].Data)
+		f.Add(bytes.ReplaceAll(a.Files[0].Data, []byte("\n"), []byte("\r\n")))
+	}
+	changes := []Change{newParents("payments", "/a", "/p"), newRule("payments", "/b"), newRule("payments", "/n", "/p", "/q")}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e := &editor{workload: "payments", files: []string{"f.cue"}, data: map[string][]byte{"f.cue": data}, parents: changes[:1], rules: []item{ruleItem(changes[1]), ruleItem(changes[2])}}
+		for files := range e.attempts {
+			if got := files["f.cue"]; len(got) <= len(data) && !bytes.Contains(data, []byte("{")) {
+				t.Fatalf("%q became %q", data, got)
+			}
+		}
+	})
+}
