@@ -24,6 +24,7 @@ const (
 	execMapPrograms         = "programs"
 	execMapScratches        = "scratches"
 	execMapSettings         = "settings"
+	execMapSlots            = "slots"
 	execProgWritExecDone    = "writ_exec_done"
 	execProgWritExecLsm     = "writ_exec_lsm"
 	execProgWritExecPrepare = "writ_exec_prepare"
@@ -90,6 +91,7 @@ type execMapSpecs struct {
 	Programs  *ebpf.MapSpec `ebpf:"programs"`
 	Scratches *ebpf.MapSpec `ebpf:"scratches"`
 	Settings  *ebpf.MapSpec `ebpf:"settings"`
+	Slots     *ebpf.MapSpec `ebpf:"slots"`
 }
 
 // execVariableSpecs contains global variables before they are loaded into the kernel.
@@ -126,6 +128,7 @@ type execMaps struct {
 	Programs  *ebpf.Map `ebpf:"programs"`
 	Scratches *ebpf.Map `ebpf:"scratches"`
 	Settings  *ebpf.Map `ebpf:"settings"`
+	Slots     *ebpf.Map `ebpf:"slots"`
 }
 
 func (m *execMaps) Close() error {
@@ -138,6 +141,7 @@ func (m *execMaps) Close() error {
 		m.Programs,
 		m.Scratches,
 		m.Settings,
+		m.Slots,
 	)
 }
 

@@ -70,6 +70,9 @@ func (k *Kernel) SetProgram(slot uint32, im *Image) error {
 	}
 	defer m.Close()
 	// Without the lock: the kernel orders the writes to a slot, and then waits for a grace period, which callers at the same time share.
+	if err := k.maps["slots"].Update(slot, uint32(1), ebpf.UpdateAny); err != nil {
+		return fmt.Errorf("program slot %d: note that it is in use: %w", slot, err)
+	}
 	if err := k.maps["programs"].Update(slot, m, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("program slot %d: replace the image: %w", slot, err)
 	}
@@ -107,8 +110,10 @@ func (k *Kernel) DeleteProgram(slot uint32) error {
 			return fmt.Errorf("program slot %d: cgroup %d is bound to it; want it unbound first", slot, id)
 		}
 	}
-	if err := k.maps["programs"].Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("program slot %d: delete: %w", slot, err)
+	for _, name := range []string{"programs", "slots"} {
+		if err := k.maps[name].Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("program slot %d: delete: %w", slot, err)
+		}
 	}
 	return nil
 }
@@ -116,7 +121,9 @@ func (k *Kernel) DeleteProgram(slot uint32) error {
 // Programs returns what is in force: the [Image.Program] of each slot that is not empty.
 func (k *Kernel) Programs() (map[uint32]uint64, error) {
 	programs := map[uint32]uint64{}
-	for slot := range uint32(MaxSlots) {
+	var slot, used uint32
+	it := k.maps["slots"].Iterate()
+	for it.Next(&slot, &used) {
 		program, ok, err := k.program(slot)
 		if err != nil {
 			return nil, err
@@ -124,6 +131,9 @@ func (k *Kernel) Programs() (map[uint32]uint64, error) {
 		if ok {
 			programs[slot] = program
 		}
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("programs: list the slots in use: %w", err)
 	}
 	return programs, nil
 }

@@ -236,6 +236,12 @@ func (k *Kernel) Retire() error {
 // Unload takes everything out of force that this package pinned below Config.PinDir, and closes the Kernel. The directory itself is removed if
 // it is empty then.
 func (k *Kernel) Unload() error {
+	for _, p := range k.execs {
+		if err := p.Close(); err != nil {
+			return fmt.Errorf("exec hook: %w", err)
+		}
+	}
+	k.execs = nil
 	err := k.remove(func(string) bool { return true })
 	if err == nil {
 		if e := os.Remove(k.root); e != nil && !errors.Is(e, unix.ENOTEMPTY) && !errors.Is(e, unix.EBUSY) && !errors.Is(e, unix.EPERM) {
@@ -268,12 +274,12 @@ func removePins(dir string, self bool) error {
 	}
 	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { return pinRank(a.Name()) - pinRank(b.Name()) })
 	var errs []error
-	var links []link.ID
+	var hooks []ebpf.ProgramID
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		if strings.HasPrefix(e.Name(), linkPin) {
-			if id, err := linkID(path); err == nil {
-				links = append(links, id)
+			if id, err := hookID(path); err == nil {
+				hooks = append(hooks, id)
 			}
 		}
 		errs = append(errs, os.Remove(path))
@@ -281,7 +287,7 @@ func removePins(dir string, self bool) error {
 	if self {
 		errs = append(errs, os.Remove(dir))
 	}
-	for _, id := range links {
+	for _, id := range hooks {
 		errs = append(errs, waitGone(id))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -300,7 +306,8 @@ func pinRank(name string) int {
 	return 2
 }
 
-func linkID(path string) (link.ID, error) {
+// hookID returns the program of a pinned link.
+func hookID(path string) (ebpf.ProgramID, error) {
 	l, err := link.LoadPinnedLink(path, nil)
 	if err != nil {
 		return 0, err
@@ -310,20 +317,21 @@ func linkID(path string) (link.ID, error) {
 	if err != nil {
 		return 0, err
 	}
-	return info.ID, nil
+	return info.Program, nil
 }
 
-// waitGone waits until the kernel has freed a link, which it does after a grace period.
-func waitGone(id link.ID) error {
+// waitGone waits until the kernel has freed a program, which it does some time after it has detached it. The link's own number is no proof: it
+// is free before the program is detached (bpf_link_free in kernel/bpf/syscall.c).
+func waitGone(id ebpf.ProgramID) error {
 	for range 500 {
-		l, err := link.NewFromID(id)
+		p, err := ebpf.NewProgramFromID(id)
 		if err != nil {
 			return nil
 		}
-		if err := l.Close(); err != nil {
+		if err := p.Close(); err != nil {
 			return err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return fmt.Errorf("link %d: is in force 5 s after its pin was removed; another process holds it: see bpftool link show id %d", id, id)
+	return fmt.Errorf("hook %d: exists 5 s after its pin was removed; another process holds it: see bpftool prog show id %d", id, id)
 }

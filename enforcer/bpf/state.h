@@ -36,6 +36,15 @@ struct {
 	__array(values, struct image_map);
 } programs SEC(".maps");
 
+/* The slots that are not empty, for the agent alone: before 6.7 a look into the map of maps costs a grace period for each slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SLOTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u32);
+} slots SEC(".maps");
+
 /* cgroup id -> slot */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
