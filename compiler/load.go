@@ -57,7 +57,7 @@ func load(t Tree) ([]*folder, []Diagnostic) {
 	slices.SortStableFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	total, count := 0, 0
 	for i, f := range files {
-		if !Reads(f.Path, f.Mode.Type()) {
+		if fs.ValidPath(f.Path) && !Reads(f.Path, f.Mode.Type()) {
 			continue
 		}
 		total += len(f.Data)

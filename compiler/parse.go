@@ -23,8 +23,8 @@ const packageName = "policy"
 // workloadField is the one kind that a policy states in this version, at the top level of its files.
 const workloadField = "workload"
 
-// maxDepth bounds the nesting of a policy file. A policy has a depth of about ten; the evaluator recurses over it.
-const maxDepth = 200
+// maxDepth bounds the nesting of a policy file, counted in syntax nodes. A policy has a depth of about twenty; the evaluator recurses over it.
+const maxDepth = 500
 
 // parsed is what is known of one file before anything is evaluated. It does not change once made.
 type parsed struct {
@@ -59,6 +59,9 @@ func pathKey(path ...string) string { return strings.Join(path, "\x00") }
 // parseFile reads a file and applies the rules about what a policy file may contain.
 func parseFile(s *source) *parsed {
 	p := &parsed{src: s, sum: sumOf(s)}
+	if p.checkNesting(); len(p.errs) > 0 {
+		return p
+	}
 	f, err := parser.ParseFile(s.path, s.data, parser.ParseComments, parser.AllErrors)
 	if err != nil {
 		for _, e := range errors.Errors(err) {

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
@@ -42,7 +44,7 @@ func WriteFolder(dir string, b *bundle.Bundle) error {
 	if err != nil {
 		return fmt.Errorf("write bundle: %w", err)
 	}
-	if err = fill(next, b, manifest); err == nil {
+	if err = fill(next, dir, b, manifest); err == nil {
 		err = swap(dir, next, exists)
 	}
 	if cleanup := os.RemoveAll(next); err == nil && cleanup != nil {
@@ -108,25 +110,33 @@ func sweep(parent, base string) {
 	}
 }
 
-// fill writes the files of a bundle into an empty folder and flushes them.
-func fill(dir string, b *bundle.Bundle, manifest []byte) error {
+// maxFlushes is how many files are flushed at the same time: a journalling file system commits those together.
+const maxFlushes = 32
+
+// fill writes the files of a bundle into an empty folder and flushes them. A file that stands in the old folder with the same bytes is linked.
+func fill(dir, old string, b *bundle.Bundle, manifest []byte) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
 	folders := map[string]bool{dir: true}
+	var flush errgroup.Group
+	flush.SetLimit(maxFlushes)
 	for _, f := range b.Manifest.Files {
-		name := filepath.Join(dir, filepath.FromSlash(f.Path))
+		local := filepath.FromSlash(f.Path)
+		name := filepath.Join(dir, local)
 		if sub := filepath.Dir(name); !folders[sub] {
 			if err := os.MkdirAll(sub, 0o755); err != nil {
-				return err
+				return errors.Join(err, flush.Wait())
 			}
 			folders[sub] = true
 		}
-		if err := writeSynced(name, b.Files[f.Path]); err != nil {
-			return err
+		if linkSame(filepath.Join(old, local), name, b.Files[f.Path]) {
+			continue
 		}
+		flush.Go(func() error { return writeSynced(name, b.Files[f.Path]) })
 	}
-	if err := writeSynced(filepath.Join(dir, bundle.ManifestName), manifest); err != nil {
+	flush.Go(func() error { return writeSynced(filepath.Join(dir, bundle.ManifestName), manifest) })
+	if err := flush.Wait(); err != nil {
 		return err
 	}
 	for sub := range folders {
@@ -135,6 +145,17 @@ func fill(dir string, b *bundle.Bundle, manifest []byte) error {
 		}
 	}
 	return nil
+}
+
+// linkSame makes name a link to old if old is a regular file with these bytes, and reports whether it did. Files of a bundle are replaced and never
+// written to, so a link is as good as a copy, and it is on disk already.
+func linkSame(old, name string, data []byte) bool {
+	info, err := os.Lstat(old)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(data)) {
+		return false
+	}
+	got, err := os.ReadFile(old)
+	return err == nil && bytes.Equal(got, data) && os.Link(old, name) == nil
 }
 
 func writeSynced(name string, data []byte) error {
