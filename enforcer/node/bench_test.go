@@ -55,6 +55,7 @@ func (a *agent) memory(field string) int {
 }
 
 func TestRootResidentMemory(t *testing.T) {
+	notTheKernel(t)
 	h := newHost(t)
 	a := h.start()
 	if st := a.apply(h.hundred(true)...); len(st.Workloads) != 100 || len(st.Workloads[99].Cgroups) != 1 {

@@ -68,6 +68,14 @@ func binary(t testing.TB) string {
 	return buildOnce.path
 }
 
+// notTheKernel leaves a test out where tests run short, in emulated guests: its outcome does not depend on the kernel.
+func notTheKernel(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short: what it tests does not depend on the kernel")
+	}
+}
+
 // host is the part of this machine that a test has for itself: a cgroup, programs, and the directories of an agent.
 type host struct {
 	t      testing.TB

@@ -95,6 +95,7 @@ func TestRootAuditLetsPassAndReports(t *testing.T) {
 }
 
 func TestRootOnlyWhatChangedIsSent(t *testing.T) {
+	notTheKernel(t)
 	h := newHost(t)
 	cg := h.cgroup("/c")
 	a := h.start()
@@ -116,6 +117,7 @@ func TestRootOnlyWhatChangedIsSent(t *testing.T) {
 }
 
 func TestRootBrokenApplyKeepsTheOld(t *testing.T) {
+	notTheKernel(t)
 	h := newHost(t)
 	bad, cg := h.program("bad"), h.cgroup("/c")
 	a := h.start()
@@ -199,7 +201,11 @@ func TestRootSurvivesItsAgent(t *testing.T) {
 	a := h.start()
 	before := a.apply(newWorkload("w", cg, schema.ModeEnforce, good))
 	l := h.loop(cg, good, bad)
-	for range 3 {
+	restarts := 3
+	if testing.Short() {
+		restarts = 1
+	}
+	for range restarts {
 		a.kill()
 		h.wantDenied(cg, bad)
 		a = h.start() // the socket of the dead one is in its place
@@ -223,7 +229,10 @@ func TestRootNoGapWhilePolicyChanges(t *testing.T) {
 	a.apply(newWorkload("w", cg, schema.ModeEnforce, good))
 	l := h.loop(cg, good, bad)
 	began := time.Now()
-	const rounds = 100
+	rounds := 100
+	if testing.Short() {
+		rounds = 12
+	}
 	for i := range rounds { // the rule moves from workload to workload, and each exec must find it in one
 		switch i % 3 {
 		case 0:
@@ -234,7 +243,7 @@ func TestRootNoGapWhilePolicyChanges(t *testing.T) {
 			a.apply(newWorkload("w", cg, schema.ModeEnforce, good))
 		}
 	}
-	t.Logf("%d applies, %v each", rounds, time.Since(began)/rounds)
+	t.Logf("%d applies, %v each", rounds, time.Since(began)/time.Duration(rounds))
 	l.end(t)
 }
 
@@ -283,6 +292,7 @@ func TestRootWorkloadsUnite(t *testing.T) {
 }
 
 func TestRootWhatANodeCannotSelectIsTold(t *testing.T) {
+	notTheKernel(t)
 	h := newHost(t)
 	a := h.start()
 	w := newWorkload("w", "", schema.ModeEnforce)
@@ -351,6 +361,7 @@ func (h *host) check(cmd *exec.Cmd, code int, stderr string) {
 }
 
 func TestRootSecondAgentRefuses(t *testing.T) {
+	notTheKernel(t)
 	h := newHost(t)
 	bad, cg := h.program("bad"), h.cgroup("/c")
 	a := h.start()
@@ -364,6 +375,7 @@ func TestRootSecondAgentRefuses(t *testing.T) {
 }
 
 func TestRootStaleSocketIsReplaced(t *testing.T) {
+	notTheKernel(t)
 	h := newHost(t)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: h.socket, Net: "unix"})
 	if err != nil {
@@ -447,6 +459,7 @@ func TestRootInheritedSocket(t *testing.T) {
 }
 
 func TestRootWhoMayConnect(t *testing.T) {
+	notTheKernel(t)
 	h := newHost(t)
 	if err := os.Chmod(h.dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -474,6 +487,7 @@ func TestRootWhoMayConnect(t *testing.T) {
 }
 
 func TestRootBadConfiguration(t *testing.T) {
+	notTheKernel(t)
 	h := newHost(t)
 	full := filepath.Join(h.dir, "full")
 	if err := os.MkdirAll(filepath.Join(full, "file"), 0o755); err != nil {

@@ -80,6 +80,9 @@ func whyNowhere(w *schema.Workload, cgroups int) string {
 // weaknesses tells what the backend does not prevent, one sentence each.
 func weaknesses(b wire.Backend) []string {
 	var out []string
+	if len(b.Features) == 0 {
+		out = append(out, fmt.Sprintf("the backend %q was asked for although a stronger one works here; what it can't do is not listed", b.Name))
+	}
 	for _, f := range b.Features {
 		if f.Claim == wire.ClaimPrevent {
 			continue
