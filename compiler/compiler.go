@@ -7,8 +7,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"maps"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +27,7 @@ type Compiler struct {
 	parallel int
 	files    map[digest]*parsed
 	units    map[digest]*unit
+	products map[*statement]*product
 }
 
 type digest [sha256.Size]byte
@@ -70,21 +71,53 @@ func (c *Compiler) Compile(ctx context.Context, t Tree, env bundle.Envelope) (*R
 	merged, partial, ds := merge(units)
 	errs = append(errs, ds...)
 	var warnings []Diagnostic
-	for _, s := range slices.Concat(merged, partial) {
-		es, ws := check(s)
-		errs, warnings = append(errs, es...), append(warnings, ws...)
+	for _, s := range partial {
+		es, _ := check(s)
+		errs = append(errs, es...)
+	}
+	products := c.produce(merged)
+	for _, p := range products {
+		errs, warnings = append(errs, p.errs...), append(warnings, p.warnings...)
 	}
 	es, ws := overlaps(merged)
 	errs, warnings = append(errs, es...), append(warnings, ws...)
-	policy, es := newPolicy(merged)
+	policy, es := newPolicy(merged, products)
 	if errs = append(errs, es...); len(errs) > 0 {
 		return nil, Errors(quote(sortDiagnostics(errs), t))
 	}
-	out, err := emit(policy)
+	out, err := emitAdmission(policy)
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range products {
+		maps.Copy(out, p.files)
+	}
 	return &Result{Policy: policy, Bundle: bundle.New(out, env), Warnings: quote(sortDiagnostics(warnings), t), Evaluated: evaluated}, nil
+}
+
+// product is what follows from one statement alone. It does not change once made.
+type product struct {
+	errs, warnings []Diagnostic
+	workload       schema.Workload
+	files          map[string][]byte
+}
+
+// produce lowers, checks and emits each workload, unless it is in memory: statements of folders that did not change are the same pointers.
+func (c *Compiler) produce(merged []*statement) []*product {
+	all, kept := make([]*product, len(merged)), map[*statement]*product{}
+	for i, s := range merged {
+		p := c.products[s]
+		if p == nil {
+			p = &product{workload: s.workload()}
+			p.errs, p.warnings = check(s)
+			if len(p.errs) == 0 {
+				p.files = emitWorkload(&p.workload)
+			}
+		}
+		all[i], kept[s] = p, p
+	}
+	c.products = kept
+	return all
 }
 
 // parse reads all files that are not in memory.

@@ -386,6 +386,17 @@ func sampleRepository(n, rules int) map[string]string {
 	return files
 }
 
+// TestCollision makes two rules of one ID, which no hash will do for us.
+func TestCollision(t *testing.T) {
+	s := &statement{name: "w", pos: []schema.Pos{{File: "a.cue", Line: 1, Col: 1}}}
+	w := schema.Workload{Name: "w", Closures: []schema.Closure{{ID: 7, Plane: schema.PlaneExec}}, Rules: []schema.Rule{{ID: 7, Plane: schema.PlaneExec, Object: "/a"}}}
+	_, errs := newPolicy([]*statement{s}, []*product{{workload: w}})
+	want := `a.cue:1:1: workload w: exec "/a" of workload w has the same ID 0000000000000007 as the closing of exec of workload w; want another name for one of them`
+	if len(errs) != 1 || errs[0].String() != want {
+		t.Errorf("errors %v; want %s", errs, want)
+	}
+}
+
 // FuzzCompile feeds any two files to the compiler, one at the root and one below. It must neither panic nor run on.
 func FuzzCompile(f *testing.F) {
 	for _, tree := range archives(f) {

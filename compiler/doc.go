@@ -3,10 +3,10 @@
 
 // Package compiler turns a policy repository into a [schema.Policy] and a bundle. It is a straight line of passes:
 //
-//	load   the rules about files; folders                          load.go, parse.go, index.go
+//	load   the rules about files; folders                          load.go, nesting.go, parse.go, index.go
 //	lower  CUE evaluates each folder; statements; one policy        eval.go, prune.go, lower.go, merge.go, policy.go
 //	check  what CUE cannot say: paths, overlaps, lock-outs          check.go, overlap.go
-//	emit   rule tables, the part of the node, admission objects     emit.go, admission.go, admission.rego
+//	emit   rule tables, the part of the node, admission objects     emit.go, admission.go, admission.rego; write.go puts them on disk
 //
 // It imports schema, CUE and kyaml; it has no clock, no network and no Kubernetes client. Learning and the reconciler import it.
 //
@@ -46,6 +46,9 @@
 // set for each enforcement action: enforce is deny, audit is warn (the person who creates the Pod is told, and Gatekeeper's audit records
 // it), learn is dryrun (recorded only). Each workload is a condition of its own, so shards never need each other. Workloads without a namespace
 // stand in shards that see every Pod. Objects carry rule IDs and a digest of their own content, never a commit.
+//
+// Gatekeeper's own engine answers as schema.Judge does: the nested module gatekeepertest holds that, apart because it needs another version of
+// Kubernetes. Deleting is never denied, and of a Pod that is being deleted the images it already has are not judged again.
 //
 // Not done here: the evaluation is not fenced by a process of its own. A policy that makes CUE compute forever outlives the context's
 // deadline in the background; [Compiler.Compile] returns at the deadline all the same.

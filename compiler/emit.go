@@ -5,29 +5,19 @@ package compiler
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"github.com/writ-sec/writ/schema"
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
-// emit returns the files of the bundle. It reads nothing but the policy.
-func emit(p *schema.Policy) (map[string][]byte, error) {
-	files := map[string][]byte{}
-	for i := range p.Workloads {
-		w := &p.Workloads[i]
-		files[bundle.RulesDir+"/"+w.Name+".json"] = bundle.Encode(ruleTable(w))
-		if node, ok := nodePart(w); ok {
-			files[bundle.NodeDir+"/"+w.Name+".json"] = bundle.Encode(node)
-		}
+// emitWorkload returns the files of one workload. It reads nothing but the lowered workload.
+func emitWorkload(w *schema.Workload) map[string][]byte {
+	files := map[string][]byte{bundle.RulesDir + "/" + w.Name + ".json": bundle.Encode(ruleTable(w))}
+	if node, ok := nodePart(w); ok {
+		files[bundle.NodeDir+"/"+w.Name+".json"] = bundle.Encode(node)
 	}
-	admission, err := emitAdmission(p)
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(files, admission)
-	return files, nil
+	return files
 }
 
 // ruleTable explains the IDs of a workload.

@@ -126,8 +126,9 @@ func (x *index) other(d ast.Decl) {
 func (x *index) inside(v ast.Expr, level int, path ...string) {
 	body, ok := v.(*ast.StructLit)
 	if !ok {
-		if level == 0 || path[2] == string(schema.PlaneExec) || path[2] == string(schema.PlaneImage) {
-			x.literal = false
+		plane := level > 0 && (path[2] == string(schema.PlaneExec) || path[2] == string(schema.PlaneImage))
+		if level == 0 || plane && (level < 3 || path[len(path)-1] == "parent") {
+			x.literal = false // what is in it stands elsewhere
 		}
 		return
 	}

@@ -71,6 +71,9 @@ func mergeFolders(all []*statement) (*statement, []Diagnostic) {
 			lowest = append(lowest, s)
 		}
 	}
+	if len(lowest) == 1 && lowest[0] == base {
+		return base, errs // the very pointer: what follows from it may be in memory
+	}
 	merged := *lowest[0]
 	merged.folder = base.folder
 	if len(lowest) > 1 {

@@ -62,7 +62,7 @@ func parseFile(s *source) *parsed {
 	if p.checkNesting(); len(p.errs) > 0 {
 		return p
 	}
-	f, err := parser.ParseFile(s.path, s.data, parser.ParseComments, parser.AllErrors)
+	f, err := parser.ParseFile(s.path, s.data, parser.AllErrors)
 	if err != nil {
 		for _, e := range errors.Errors(err) {
 			format, args := e.Msg()

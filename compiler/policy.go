@@ -11,31 +11,44 @@ import (
 	"github.com/writ-sec/writ/schema"
 )
 
-// newPolicy lowers merged statements, which are sorted by name.
-func newPolicy(merged []*statement) (*schema.Policy, []Diagnostic) {
+// newPolicy puts the lowered workloads together; they and their statements are sorted by name.
+func newPolicy(merged []*statement, products []*product) (*schema.Policy, []Diagnostic) {
 	p := &schema.Policy{Workloads: []schema.Workload{}}
 	var errs []Diagnostic
-	seen := map[schema.RuleID]string{}
-	for _, s := range merged {
-		w := s.workload()
+	seen := map[schema.RuleID]claim{}
+	for i, s := range merged {
+		w := products[i].workload
 		for _, c := range w.Closures {
-			errs = append(errs, claim(seen, c.ID, s, c.Pos, fmt.Sprintf("the closing of %s", c.Plane))...)
+			errs = append(errs, take(seen, c.ID, s, c.Pos, claim{w.Name, c.Plane, ""})...)
 		}
 		for _, r := range w.Rules {
-			errs = append(errs, claim(seen, r.ID, s, r.Pos, fmt.Sprintf("%s %q", r.Plane, r.Object))...)
+			errs = append(errs, take(seen, r.ID, s, r.Pos, claim{w.Name, r.Plane, r.Object})...)
 		}
 		p.Workloads = append(p.Workloads, w)
 	}
 	return p, errs
 }
 
-// claim notes the owner of an ID. A second one is as likely as 2^-64 for each pair of rules, and an error.
-func claim(seen map[schema.RuleID]string, id schema.RuleID, s *statement, at []schema.Pos, what string) []Diagnostic {
-	what += " of workload " + s.name
-	if other, taken := seen[id]; taken {
-		return []Diagnostic{s.fail(at, "%s has the same ID %s as %s; want another name for one of them", what, id, other)}
+// claim is who has an ID: a rule, or without an object the closing of a plane.
+type claim struct {
+	workload string
+	plane    schema.Plane
+	object   string
+}
+
+func (c claim) String() string {
+	if c.object == "" {
+		return fmt.Sprintf("the closing of %s of workload %s", c.plane, c.workload)
 	}
-	seen[id] = what
+	return fmt.Sprintf("%s %q of workload %s", c.plane, c.object, c.workload)
+}
+
+// take notes the owner of an ID. A second one is as likely as 2^-64 for each pair of rules, and an error.
+func take(seen map[schema.RuleID]claim, id schema.RuleID, s *statement, at []schema.Pos, c claim) []Diagnostic {
+	if other, taken := seen[id]; taken {
+		return []Diagnostic{s.fail(at, "%s has the same ID %s as %s; want another name for one of them", c, id, other)}
+	}
+	seen[id] = c
 	return nil
 }
 

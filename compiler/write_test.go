@@ -142,7 +142,7 @@ func TestWriteFolderReaders(t *testing.T) {
 			root.Close()
 		}
 	})
-	for n := range 50 {
+	for n := range 15 {
 		if err := WriteFolder(dir, sampleBundle(n)); err != nil {
 			t.Fatal(err)
 		}
