@@ -53,6 +53,17 @@ static __always_inline int blind(struct header *h)
 	return h->mode == MODE_ENFORCE ? ACTION_DENY : 0;
 }
 
+/* The caller's path, if it has one that a rule could allow. */
+static __always_inline void resolve_caller(struct ctx *c, struct file *caller)
+{
+	struct scratch *s = c->s;
+
+	c->path = s->parent_path;
+	if (caller && resolve(c, caller, &s->parent) != ORIGIN_PATH)
+		s->parent.len = 0;
+	s->parent.hash = hash_path(s, s->parent_path, &s->parent);
+}
+
 /* Judges one file. Returns an enum action, or 0 if it may run. */
 static __always_inline int judge(struct task_struct *task, struct file *file, struct file *caller)
 {
@@ -87,14 +98,14 @@ static __always_inline int judge(struct task_struct *task, struct file *file, st
 	s->object.len = 0;
 	s->parent.len = 0;
 	s->origin = ORIGIN_UNKNOWN;
-	if (!anchor_task(s, task, b.cgroup)) {
+	s->parent.hash = h->seed; /* the hash of no path */
+	s->anchored = !anchor_task(s, task, b.cgroup);
+	if (s->anchored) {
 		c.path = s->object_path;
 		s->origin = resolve(&c, file, &s->object);
-		c.path = s->parent_path;
-		if (caller && resolve(&c, caller, &s->parent) != ORIGIN_PATH)
-			s->parent.len = 0;
+		if (h->parents)
+			resolve_caller(&c, caller);
 	}
-	s->parent.hash = hash_path(s, s->parent_path, &s->parent);
 	s->event.rule = h->closure;
 	if (s->origin != ORIGIN_PATH) {
 		s->event.key.reason = REASON_ORIGIN;
@@ -109,6 +120,8 @@ static __always_inline int judge(struct task_struct *task, struct file *file, st
 		if (s->near)
 			s->event.rule = s->near;
 	}
+	if (!h->parents && s->anchored)
+		resolve_caller(&c, caller);
 	action = h->mode; /* enum mode and enum action count alike */
 	s->event.key.program = h->program;
 	s->event.key.bound = b.cgroup;

@@ -23,7 +23,9 @@ enum kind { KIND_EXACT = 1, KIND_DIR = 2, KIND_GLOB = 3 };
 
 struct header {
 	__u32 magic;
-	__u32 mode;    /* enum mode */
+	__u8 mode;     /* enum mode */
+	__u8 parents;  /* 1: some rule has parents */
+	__u8 pad[2];
 	__u64 seed;    /* where every hash begins */
 	__u64 mult;    /* odd */
 	__u64 closure; /* rule ID that a denial names when no rule does */

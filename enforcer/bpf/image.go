@@ -34,7 +34,8 @@ const (
 	kindExact, kindDir, kindGlob                = 1, 2, 3
 
 	// Offsets in struct header.
-	headMode, headSeed, headMult, headClosure, headProgram       = 4, 8, 16, 24, 32
+	headMode, headParents                                        = 4, 5
+	headSeed, headMult, headClosure, headProgram                 = 8, 16, 24, 32
 	headDepths, headMask, headProbes, headGlobs, headCells       = 40, 48, 52, 56, 60
 	entryHash, entryRule, entryParents, entryNext                = 0, 8, 16, 20 // in struct entry
 	entryLen, entryKind, entryText                               = 24, 26, 32
@@ -79,7 +80,7 @@ func Compile(ws []*schema.Workload, seed uint64) (*Image, error) {
 	return &Image{cells: b.cells, program: program}, nil
 }
 
-// rule is a schema.Rule with what the order of CompareSpecific needs, computed once.
+// rule is what an image holds of a schema.Rule.
 type rule struct {
 	id      schema.RuleID
 	kind    uint8
@@ -87,11 +88,8 @@ type rule struct {
 	parents []string
 }
 
-// compareRules is schema.CompareSpecific.
-func compareRules(a, b *rule) int {
-	if a.kind != b.kind {
-		return int(a.kind) - int(b.kind)
-	}
+// compareGlobs is schema.CompareSpecific for rules of one kind.
+func compareGlobs(a, b *rule) int {
 	if d := len(b.object) - len(a.object); d != 0 {
 		return d
 	}
@@ -101,10 +99,10 @@ func compareRules(a, b *rule) int {
 	return cmp.Compare(a.id, b.id)
 }
 
-// collect returns the exec rules of all workloads in the order in which they are tried.
+// collect returns the exec rules of all workloads. Those of the hash table are sorted by ID, which is the order in which rules for the same
+// key are tried; the table finds the most specific key by itself. Globs follow in the order in which they are tried.
 func collect(ws []*schema.Workload) ([]*rule, error) {
-	var rules []*rule
-	globs := 0
+	var keyed, globs []*rule
 	for _, w := range ws {
 		for _, r := range w.Rules {
 			if r.Plane != schema.PlaneExec {
@@ -113,22 +111,23 @@ func collect(ws []*schema.Workload) ([]*rule, error) {
 			if err := checkRule(&r); err != nil {
 				return nil, fmt.Errorf("workload %q: exec rule %q: %w", w.Name, r.Object, err)
 			}
-			kind := kindOf(r.Object)
-			if kind == kindGlob {
-				globs++
+			if kind := kindOf(r.Object); kind == kindGlob {
+				globs = append(globs, &rule{r.ID, kind, r.Object, r.Parents})
+			} else {
+				keyed = append(keyed, &rule{r.ID, kind, r.Object, r.Parents})
 			}
-			rules = append(rules, &rule{r.ID, kind, r.Object, r.Parents})
 		}
 	}
-	if len(rules) > MaxProgramRules {
-		return nil, fmt.Errorf("workloads %s have %d exec rules together; want at most %d: use dir/** rules", names(ws), len(rules), MaxProgramRules)
+	if n := len(keyed) + len(globs); n > MaxProgramRules {
+		return nil, fmt.Errorf("workloads %s have %d exec rules together; want at most %d: use dir/** rules", names(ws), n, MaxProgramRules)
 	}
-	if globs > MaxProgramGlobs {
+	if len(globs) > MaxProgramGlobs {
 		return nil, fmt.Errorf("workloads %s have %d exec patterns together that are neither exact nor dir/**; want at most %d",
-			names(ws), globs, MaxProgramGlobs)
+			names(ws), len(globs), MaxProgramGlobs)
 	}
-	slices.SortFunc(rules, compareRules)
-	return rules, nil
+	slices.SortStableFunc(keyed, func(a, b *rule) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(globs, compareGlobs)
+	return append(keyed, globs...), nil
 }
 
 func names(ws []*schema.Workload) string {
@@ -284,6 +283,7 @@ func (b *builder) addRule(r *rule) {
 		cell := b.addEntry(p, kindOf(p), 0)
 		b.put32(link, cell)
 		link = cell*cellSize + entryNext
+		b.cells[headParents] = 1
 	}
 	if r.kind == kindGlob {
 		link = headGlobs

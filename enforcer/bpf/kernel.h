@@ -42,13 +42,15 @@ struct bpf_dynptr {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-/* include/linux/dcache.h */
+/* include/linux/dcache.h, little endian. It is read whole, so it has all its fields; its layout has not changed since Linux 3.5. */
 struct qstr {
+	__u32 hash;
 	__u32 len;
 	const unsigned char *name;
 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
 
 /* include/linux/list_bl.h */
 struct hlist_bl_node {

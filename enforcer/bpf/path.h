@@ -42,9 +42,8 @@ static __always_inline void mix(struct scratch *s, __u64 v)
 static __always_inline int prepend(struct ctx *c, struct dentry *d)
 {
 	struct scratch *s = c->s;
-	__u32 len = BPF_CORE_READ(d, d_name.len);
-	const unsigned char *name = BPF_CORE_READ(d, d_name.name);
-	__u32 off = s->walk.off;
+	struct qstr q = BPF_CORE_READ(d, d_name);
+	__u32 off = s->walk.off, len = q.len;
 
 	if (len > MAX_NAME || off < len + 2) {
 		s->walk.too_long = 1;
@@ -55,7 +54,7 @@ static __always_inline int prepend(struct ctx *c, struct dentry *d)
 	off &= PATH_MASK;
 	c->path[off] = '/';
 	len &= MAX_NAME;
-	if (bpf_probe_read_kernel(&c->path[off + 1], len, name))
+	if (bpf_probe_read_kernel(&c->path[off + 1], len, q.name))
 		s->walk.torn = 1;
 	return 0;
 }
@@ -72,7 +71,7 @@ static long walk_step(__u64 i, struct ctx *c)
 		s->walk.torn = 1;
 		return 1;
 	}
-	if (d == BPF_CORE_READ(m, mnt.mnt_root)) {
+	if ((__u64)d == s->walk.root) {
 		up = BPF_CORE_READ(m, mnt_parent);
 		mix(s, (__u64)m);
 		if (up == m) {
@@ -81,6 +80,7 @@ static long walk_step(__u64 i, struct ctx *c)
 		}
 		s->walk.dentry = (__u64)BPF_CORE_READ(m, mnt_mountpoint);
 		s->walk.mount = (__u64)up;
+		s->walk.root = (__u64)BPF_CORE_READ(up, mnt.mnt_root);
 		if (s->walk.copy)
 			check_mount(s, up);
 		return 0;
@@ -108,6 +108,7 @@ static __always_inline void walk_from(struct ctx *c, struct dentry *d, struct mo
 
 	s->walk.dentry = (__u64)d;
 	s->walk.mount = (__u64)m;
+	s->walk.root = (__u64)BPF_CORE_READ(m, mnt.mnt_root);
 	s->walk.mix = 0;
 	s->walk.copy = copy;
 	s->walk.top = 0;
@@ -164,7 +165,7 @@ static __always_inline enum origin origin_of(struct ctx *c, struct dentry *d, st
 	return ORIGIN_PATH;
 }
 
-static __always_inline enum origin resolve(struct ctx *c, struct file *file, struct subject *out)
+static __noinline int resolve(struct ctx *c, struct file *file, struct subject *out)
 {
 	struct scratch *s = c->s;
 	struct dentry *d = BPF_CORE_READ(file, f_path.dentry);

@@ -91,6 +91,7 @@ struct {
 struct walk {
 	__u64 dentry;
 	__u64 mount;
+	__u64 root;  /* of that mount */
 	__u64 ns;    /* the mount namespace that every mount must be in */
 	__u64 mix;   /* of all that was passed */
 	__u32 off;   /* where the path begins so far */
@@ -143,6 +144,7 @@ struct scratch {
 
 	__u64 allow, near;
 	__u8 origin;
+	__u8 anchored;
 
 	struct glob glob;
 	struct event event;
