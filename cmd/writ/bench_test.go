@@ -44,7 +44,7 @@ func benchName(n int) string { return fmt.Sprintf("team-%03d/bench.cue", n) }
 // running one after one leaf file changed. Each warm run is proven by a process that the change allows.
 func TestBenchPushToForce(t *testing.T) {
 	testneed.Root(t)
-	const colds, warms = 2, 10
+	const colds, warms = 20, 100
 	writ := buildPrograms(t)
 	files := starter(nil)
 	for n := range benchWorkloads {
