@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 	"github.com/writ-sec/writ/enforcer/node/wire"
 	"github.com/writ-sec/writ/schema"
 	"github.com/writ-sec/writ/schema/bundle"
+	"github.com/writ-sec/writ/schema/testneed"
 )
 
 func TestRootOneRuleAllTheWay(t *testing.T) {
@@ -244,6 +246,36 @@ func TestRootNoGapWhilePolicyChanges(t *testing.T) {
 		}
 	}
 	t.Logf("%d applies, %v each", rounds, time.Since(began)/time.Duration(rounds))
+	l.end(t)
+}
+
+// TestSoakPolicyChanges changes the policy and the cgroups thousands of times: no wrong verdict, and the memory stays where it is.
+func TestSoakPolicyChanges(t *testing.T) {
+	testneed.Soak(t)
+	h := newHost(t)
+	good, bad, cg := h.program("good"), h.program("bad"), h.cgroup("/c")
+	a := h.start()
+	ws := h.hundred(true)
+	keep := newWorkload("keep", cg, schema.ModeEnforce, good)
+	a.apply(append(ws, keep)...)
+	l := h.loop(cg, good, bad)
+	const rounds = 2000
+	early := 0
+	for i := range rounds {
+		ws[i%100].Rules[i%50].ID = schema.RuleID(i + 1)
+		keep.Rules[0].Why = strconv.Itoa(i)
+		h.rmdir(h.root + h.top + "/w007")
+		h.cgroup("/w007")
+		a.apply(append(ws, keep)...)
+		if i == rounds/10 {
+			early = a.memory("VmRSS")
+		}
+	}
+	late := a.memory("VmRSS")
+	t.Logf("VmRSS %d KiB after %d applies, %d KiB after %d", early, rounds/10, late, rounds)
+	if late > maxRSS || late > early*5/4 {
+		t.Errorf("VmRSS grew from %d to %d KiB", early, late)
+	}
 	l.end(t)
 }
 

@@ -260,6 +260,13 @@ func (a *agent) tryApply(g generation) error {
 			return err
 		}
 	}
+	if now := a.current.Load().manifest; now.Digest == g.manifest.Digest && now.Envelope == g.manifest.Envelope && a.unsaved == "" {
+		if err := a.kernel.force.put(g); err != nil { // on disk already; cgroups may have changed
+			return err
+		}
+		a.settled(g)
+		return nil
+	}
 	staged, err := a.store.stage(g)
 	if err != nil {
 		return err
