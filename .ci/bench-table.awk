@@ -15,7 +15,7 @@ function human(value, unit,    scaled) {
 /^(goos|goarch|cpu): / { machine[$1] = $0; next }
 /^pkg: / { package = $2; sub(/^github.com\/writ-sec\/writ\//, "", package); next }
 /^=== RUN/ { package = "end to end"; next }
-/^(PASS$|=== |--- PASS|\?)/ || /^ok .*\[no tests? (files|to run)\]/ || /no test files/ { next }
+/^(PASS$|=== |[ ]*--- PASS|\?)/ || /^ok .*\[no tests? (files|to run)\]/ || /no test files/ { next }
 
 /^Benchmark[^ \t]*[ \t]+[0-9]+[ \t]/ {
 	n++
@@ -23,7 +23,7 @@ function human(value, unit,    scaled) {
 	name[n] = $1
 	sub(/^Benchmark/, "", name[n])
 	sub(/-[0-9]+$/, "", name[n])
-	for (i = 3; i < NF; i += 2) cells[n] = cells[n] sprintf("%18s", human($i, $(i + 1)))
+	for (i = 3; i < NF; i += 2) cells[n] = cells[n] sprintf("  %16s", human($i, $(i + 1)))
 	if (length(where[n]) > wide) wide = length(where[n])
 	if (length(name[n]) > long) long = length(name[n])
 	next
