@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -257,6 +258,10 @@ func (u *runningUp) observe(rec *reconciler.Reconciler, o reconciler.Outcome) {
 	if e, ok := outcomeEntry(o, u.told); ok {
 		u.journal.write(e)
 		if e.InForce != nil {
+			if u.told == "" && os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(100) // see hurriedGC
+				debug.FreeOSMemory()
+			}
 			u.told = o.InForce
 		}
 		if u.client != nil && e.InForce != nil {
