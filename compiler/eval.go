@@ -77,7 +77,7 @@ func (e *evaluator) evaluate(f *folder, seen []*parsed) (u *unit) {
 			u.errs = []Diagnostic{{Pos: schema.Pos{File: f.own[0].path}, Msg: fmt.Sprintf("the CUE evaluator failed on folder %q: %.200v", f.dir, r)}}
 		}
 	}()
-	texts := textsOf(f, own, above)
+	texts := textsOf(own, above)
 	v, err := e.build(texts, true)
 	if err == nil {
 		err = v.Validate(cue.Concrete(true))
@@ -101,7 +101,7 @@ func (e *evaluator) evaluate(f *folder, seen []*parsed) (u *unit) {
 }
 
 // textsOf returns what is evaluated for a folder, sorted by path.
-func textsOf(f *folder, own, above []*parsed) []text {
+func textsOf(own, above []*parsed) []text {
 	keep, prune := prunable(own, above)
 	pattern := false
 	var texts []text

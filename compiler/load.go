@@ -35,9 +35,6 @@ type folder struct {
 	seen []*source // own ones included, sorted by path
 }
 
-// sees reports whether what stands in the folder dir is seen in f.
-func (f *folder) sees(dir string) bool { return isWithin(f.dir, dir) }
-
 // isWithin reports whether dir is the folder above or lies below it.
 func isWithin(dir, above string) bool {
 	return above == "." || dir == above || strings.HasPrefix(dir, above+"/")

@@ -119,7 +119,7 @@ func inside(a, b schema.Match) bool {
 		return true
 	}
 	// Literal patterns are cgroups; a pattern selects what is below, too.
-	return schema.PatternKind(a.Cgroup) == schema.KindExact && a.Cgroup != "" && b.Selects(schema.Subject{Namespace: a.Namespace, Labels: a.Labels, Cgroup: a.Cgroup})
+	return schema.PatternKind(a.Cgroup) == schema.KindExact && a.Cgroup != "" && b.Selects(schema.Subject(a))
 }
 
 // example describes a container that both select.
@@ -158,11 +158,11 @@ func patternsMeet(a, b string) bool {
 		if i == len(as) || j == len(bs) {
 			return true // what follows in the other one lies below
 		}
-		if key := [2]int{i, j}; tried[key] {
+		key := [2]int{i, j}
+		if tried[key] {
 			return false
-		} else {
-			tried[key] = true
 		}
+		tried[key] = true
 		if as[i] == "**" && meet(i+1, j) || bs[j] == "**" && meet(i, j+1) {
 			return true
 		}

@@ -16,13 +16,13 @@ import (
 )
 
 // schemaValue returns the embedded CUE schema.
-func schemaValue(t *testing.T) cue.Value {
+func schemaValue(t *testing.T, ctx *cue.Context) cue.Value {
 	t.Helper()
 	data, err := schema.CUE.ReadFile("schema.cue")
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := cuecontext.New().CompileBytes(data)
+	v := ctx.CompileBytes(data)
 	if err := v.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,8 @@ func sorted(names ...string) []string { slices.Sort(names); return names }
 
 // TestSchemaAndTypes walks the CUE schema and the Go types: what an author can write is what Judge reads, and nothing is on one side alone.
 func TestSchemaAndTypes(t *testing.T) {
-	v := schemaValue(t)
+	ctx := cuecontext.New()
+	v := schemaValue(t, ctx)
 	planes := []string{string(schema.PlaneExec), string(schema.PlaneImage)}
 	workload := append(tagsOf(schema.Workload{}, "name", "closures", "rules", "pos"), append([]string{"mode"}, planes...)...)
 	for _, c := range []struct {
@@ -84,18 +85,18 @@ func TestSchemaAndTypes(t *testing.T) {
 		}
 	}
 	for _, m := range []schema.Mode{schema.ModeLearn, schema.ModeAudit, schema.ModeEnforce, "warn", ""} {
-		unified := v.LookupPath(cue.ParsePath("#Mode")).Unify(v.Context().Encode(string(m)))
+		unified := v.LookupPath(cue.ParsePath("#Mode")).Unify(ctx.Encode(string(m)))
 		if inCUE := unified.Err() == nil; inCUE != m.Valid() {
 			t.Errorf("mode %q: CUE takes it is %v, Go takes it is %v", m, inCUE, m.Valid())
 		}
 	}
 	modes := v.LookupPath(cue.MakePath(cue.Def("Workload"), cue.Str("mode").Optional()))
 	for _, p := range planes {
-		if err := modes.Unify(v.Context().CompileString("{" + p + `: "audit"}`)).Err(); err != nil {
+		if err := modes.Unify(ctx.CompileString("{" + p + `: "audit"}`)).Err(); err != nil {
 			t.Errorf("mode for plane %s: %v", p, err)
 		}
 	}
-	if err := modes.Unify(v.Context().CompileString(`{file: "audit"}`)).Err(); err == nil {
+	if err := modes.Unify(ctx.CompileString(`{file: "audit"}`)).Err(); err == nil {
 		t.Error("CUE takes a mode for a plane that Go does not have")
 	}
 }

@@ -28,7 +28,7 @@ const temporary = ".writ-bundle-"
 func WriteFolder(dir string, b *bundle.Bundle) error {
 	dir = filepath.Clean(dir)
 	manifest := b.EncodeManifest()
-	exists, same, err := inspect(dir, b, manifest)
+	exists, same, err := inspect(dir, manifest)
 	if err != nil {
 		return fmt.Errorf("write bundle: %w", err)
 	}
@@ -57,7 +57,7 @@ func WriteFolder(dir string, b *bundle.Bundle) error {
 }
 
 // inspect says whether the target exists and whether it holds this very bundle. It is an error if the target is not ours to replace.
-func inspect(dir string, b *bundle.Bundle, manifest []byte) (exists, same bool, err error) {
+func inspect(dir string, manifest []byte) (exists, same bool, err error) {
 	info, err := os.Lstat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
