@@ -325,8 +325,10 @@ func hookID(path string) (ebpf.ProgramID, error) {
 func waitGone(id ebpf.ProgramID) error {
 	for range 500 {
 		p, err := ebpf.NewProgramFromID(id)
-		if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
 			return nil
+		} else if err != nil {
+			return fmt.Errorf("hook %d: wait for its end: %w", id, err)
 		}
 		if err := p.Close(); err != nil {
 			return err

@@ -28,7 +28,7 @@ func (k *Kernel) Read(ctx context.Context, fn func(Record) error) error {
 	}
 	defer ring.Close()
 	r := &reader{k: k, ring: ring, fn: fn, known: map[foldKey]Record{}}
-	stop := context.AfterFunc(ctx, func() { ring.Flush() })
+	stop := context.AfterFunc(ctx, func() { _ = ring.Flush() }) // fails only when the ring is closed, which ends the reading too
 	defer stop()
 	if err := r.run(ctx); err != nil {
 		return fmt.Errorf("events: %w", err)

@@ -153,25 +153,23 @@ func TestClientWatchCountsWhatItDrops(t *testing.T) {
 		return nil
 	})
 	seen, lost := uint64(0), uint64(0)
-	for ready := false; ; {
-		err := c.Watch(t.Context(), func(m Message) error {
-			if m.Lost != nil {
-				lost += m.Lost.Count
-				return nil
-			}
-			seen++
-			if !ready { // be slow once, until the server has sent everything
-				ready = true
-				for c.failure() == nil {
-					time.Sleep(time.Millisecond)
-				}
-			}
+	ready := false
+	err := c.Watch(t.Context(), func(m Message) error {
+		if m.Lost != nil {
+			lost += m.Lost.Count
 			return nil
-		})
-		if !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Fatal(err)
 		}
-		break
+		seen++
+		if !ready { // be slow once, until the server has sent everything
+			ready = true
+			for c.failure() == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		return nil
+	})
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatal(err)
 	}
 	if seen+lost != sent || lost == 0 {
 		t.Errorf("seen %d and told as lost %d; want them to add up to %d, some lost", seen, lost, sent)
