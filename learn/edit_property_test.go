@@ -22,7 +22,6 @@ import (
 // generator writes policy files in every shape that people write.
 type generator struct {
 	*rand.Rand
-	b   strings.Builder
 	ind string
 }
 

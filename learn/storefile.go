@@ -119,7 +119,7 @@ func (d storeDecoder) field(name string, v any) error {
 }
 
 func (d storeDecoder) end() error {
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("offset %d: more than one JSON value", d.InputOffset())
 	}
 	return nil

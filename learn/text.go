@@ -52,22 +52,22 @@ func why(e Evidence) string {
 // control characters, invisible ones and those that change the direction of writing are escaped as Go writes them.
 func plain(s string, limit int) string {
 	var b strings.Builder
-	for i, width := 0, 0; i < len(s); i += width {
-		var r rune
-		r, width = utf8.DecodeRuneInString(s[i:])
+	for rest := s; rest != ""; {
+		r, width := utf8.DecodeRuneInString(rest)
 		if b.Len() >= limit {
 			fmt.Fprintf(&b, "...(%d bytes)", len(s))
 			break
 		}
 		switch {
 		case r == utf8.RuneError && width == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
+			fmt.Fprintf(&b, `\x%02x`, rest[0])
 		case r == '\\' || !strconv.IsPrint(r):
 			q := strconv.QuoteRuneToASCII(r)
 			b.WriteString(q[1 : len(q)-1])
 		default:
 			b.WriteRune(r)
 		}
+		rest = rest[width:]
 	}
 	return b.String()
 }
