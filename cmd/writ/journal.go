@@ -154,7 +154,7 @@ func (j *journal) textReport(r reportEntry) string {
 	if word == "" {
 		word = string(r.Verdict.Action)
 	}
-	pad := strings.Repeat(" ", max(1, 10-len(string(word))))
+	pad := strings.Repeat(" ", max(1, 10-len(word)))
 	if j.style.on && r.Verdict.Action == schema.ActionDeny {
 		pad = "    "
 	}
