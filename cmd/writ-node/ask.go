@@ -27,6 +27,7 @@ const askTimeout = 30 * time.Second
 
 func newProbe() *cobra.Command {
 	var out outputFlag
+	backend := ""
 	c := &cobra.Command{
 		Use:   "probe",
 		Short: "Tell what this kernel can put in force, and how strongly",
@@ -37,7 +38,7 @@ It exits with 2 if nothing can be put in force here.`,
 		Example: "  sudo writ-node probe\n  sudo writ-node probe -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			b := bpf.Probe()
+			b := bpf.Probe(backend)
 			if err := out.print(c.OutOrStdout(), b, func(w io.Writer) error { return printBackend(w, b) }); err != nil {
 				return err
 			}
@@ -50,6 +51,7 @@ It exits with 2 if nothing can be put in force here.`,
 			return errors.New("this kernel can put nothing in force; the reasons stand above")
 		},
 	}
+	c.Flags().StringVar(&backend, "backend", "", "lsm or tracing (default: the strongest that works)")
 	out.register(c)
 	return c
 }

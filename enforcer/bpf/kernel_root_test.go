@@ -199,7 +199,7 @@ func TestRootPrivileges(t *testing.T) {
 
 func TestRootProbe(t *testing.T) {
 	testneed.Root(t)
-	b := Probe()
+	b := Probe("")
 	if b.Name == "none" || b.Kernel == "" || len(b.Features) != len(featureNames) {
 		t.Fatalf("probe %+v", b)
 	}

@@ -186,10 +186,11 @@ func lastWords(log []string) string {
 	return ""
 }
 
-// Probe tells which backend this kernel loads and what each part of the exec plane is worth there. It changes nothing.
-func Probe() wire.Backend {
+// Probe tells whether this kernel loads a backend ("": the strongest that it does) and what each part of the exec plane is worth there. A
+// backend that does not load has the name "none", and each feature says why. It changes nothing.
+func Probe(backend string) wire.Backend {
 	b := wire.Backend{Name: "none", Kernel: release()}
-	v, why, err := choose("")
+	v, why, err := choose(backend)
 	if err != nil {
 		for _, name := range featureNames {
 			b.Features = append(b.Features, wire.Feature{Name: name, Claim: wire.ClaimNone, Why: err.Error()})
@@ -215,7 +216,10 @@ var featureNames = []string{featureProgram, featureScript, featureParent, featur
 func (v variant) features(why map[string]error) []wire.Feature {
 	late := ""
 	if v.backend == "tracing" {
-		late = fmt.Sprintf("the process is killed after the exec, before its first instruction; BPF LSM does not work here: %v", oneLine(why["lsm"]))
+		late = "the process is killed after the exec, before its first instruction"
+		if why["lsm"] != nil { // unless this backend was asked for
+			late += fmt.Sprintf("; BPF LSM does not work here: %v", oneLine(why["lsm"]))
+		}
 	}
 	script := wire.Feature{Name: featureScript, Claim: wire.ClaimPrevent}
 	if v.backend == "tracing" {

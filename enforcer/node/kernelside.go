@@ -45,21 +45,12 @@ func (a *agent) openKernel() error {
 	if err != nil {
 		return errors.Join(err, k.Close())
 	}
-	a.backend = backendOf(k.Backend())
+	a.backend = bpf.Probe(k.Backend())
 	ctx, cancel := context.WithCancel(context.Background()) // ended by halt
 	a.kernel = &kernelSide{kernel: k, force: f, failed: make(chan error, 1), cancel: cancel, done: make(chan struct{})}
 	go a.kernel.read(ctx, a.report)
 	a.log.Info("the kernel side is open", "backend", k.Backend(), "adopted", k.Adopted(), "pins", a.cfg.PinDir)
 	return nil
-}
-
-// backendOf returns what the probe says of a backend. Of one that was asked for although a stronger one works, the probe says nothing.
-func backendOf(name string) wire.Backend {
-	b := bpf.Probe()
-	if b.Name != name {
-		b.Name, b.Features = name, nil
-	}
-	return b
 }
 
 func (k *kernelSide) read(ctx context.Context, fn func(bpf.Record) error) {
