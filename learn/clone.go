@@ -17,6 +17,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"github.com/writ-sec/writ/reconciler/gitauth"
 )
 
 const remoteName = "origin"
@@ -26,24 +28,24 @@ type clone struct {
 	dir    string
 	repo   *git.Repository
 	remote *git.Remote
-	at     address
+	at     gitauth.Address
 	login  login
 }
 
-func newClone(cfg Config) (*clone, error) {
-	at, err := parseAddress(cfg.URL)
+func newClone(ctx context.Context, cfg Config) (*clone, error) {
+	at, err := gitauth.Parse(cfg.URL)
 	if err != nil {
 		return nil, err
 	}
 	c := &clone{at: at}
-	if c.login, err = cfg.Auth.login(at); err != nil {
-		return nil, fmt.Errorf("policy repository %s: %w", at.shown, err)
+	if c.login, err = newLogin(ctx, at, cfg.Auth); err != nil {
+		return nil, fmt.Errorf("policy repository %s: %w", at, err)
 	}
 	if c.dir, err = os.MkdirTemp(cfg.TempDir, "writ-learn-"); err != nil {
-		return nil, fmt.Errorf("temporary clone: %w", err)
+		return nil, errors.Join(fmt.Errorf("temporary clone: %w", err), c.login.close())
 	}
 	if c.repo, err = git.PlainInit(c.dir, true); err == nil {
-		c.remote, err = c.repo.CreateRemote(&config.RemoteConfig{Name: remoteName, URLs: []string{at.url}})
+		c.remote, err = c.repo.CreateRemote(&config.RemoteConfig{Name: remoteName, URLs: []string{at.URL()}})
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("temporary clone: %w", err), c.close())
@@ -51,7 +53,7 @@ func newClone(cfg Config) (*clone, error) {
 	return c, nil
 }
 
-func (c *clone) close() error { return os.RemoveAll(c.dir) }
+func (c *clone) close() error { return errors.Join(os.RemoveAll(c.dir), c.login.close()) }
 
 // remoteError says what is wrong with the remote. Its text holds no secret; the cause can be asked for with errors.Is.
 type remoteError struct {
@@ -77,7 +79,7 @@ func (c *clone) fault(what string, err error) error {
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		todo = "push a first commit"
 	}
-	return &remoteError{fmt.Sprintf("policy repository %s: %s: %s; %s", c.at.shown, what, c.login.clean(c.at, err), todo), err}
+	return &remoteError{fmt.Sprintf("policy repository %s: %s: %s; %s", c.at, what, c.login.hide.Scrub(err.Error()), todo), err}
 }
 
 // list asks the remote for its branches, and which of them is the default.
@@ -129,7 +131,7 @@ func (c *clone) open(ctx context.Context, base string) (string, map[string]plumb
 		base = head
 	}
 	if _, ok := branches[base]; !ok {
-		return "", nil, fmt.Errorf("policy repository %s: branch %q does not exist; it has %s; name one of them, or push it", c.at.shown, base, some(branches))
+		return "", nil, fmt.Errorf("policy repository %s: branch %q does not exist; it has %s; name one of them, or push it", c.at, base, some(branches))
 	}
 	names := []string{base}
 	for n := range branches {

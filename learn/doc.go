@@ -3,7 +3,8 @@
 
 // Package learn turns what workloads really do into proposals against the policy files: it folds reports into observations, says
 // which rules the policy lacks for them, writes those into the CUE as a person would, and commits and pushes them to a branch.
-// Nothing it does puts policy in force: a person merges, or does not. It imports schema, the compiler, CUE's parser and go-git.
+// Nothing it does puts policy in force: a person merges, or does not. It imports schema, the compiler, CUE's parser, go-git, and of the
+// reconciler only gitauth.
 //
 //	Store (fold) -> Propose (judge anew) -> Edit (CUE text, compiled again) -> Repository.Propose (commit, push)
 //
@@ -52,5 +53,8 @@
 //
 // The clone is temporary, bare and with the full history of the base, which tells whether a branch was merged. It bounds files
 // as the compiler does, and not the history: the remote is the policy repository, whose history the reconciler reads all day.
-// The credential should be another one than the one that reads policy.
+//
+// URLs and credentials mean what they mean to the reconciler, because reconciler/gitauth reads both; the reconciler itself is not imported.
+// The credential should be another one than the one that reads policy. A push goes through go-git's own clients for https and ssh. The one for
+// ssh is given gitauth's keys and known_hosts; it reads the host names of the user's ssh_config, and does not stop in the middle of a handshake.
 package learn

@@ -16,6 +16,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/writ-sec/writ/compiler"
+	"github.com/writ-sec/writ/reconciler/gitauth"
 	"github.com/writ-sec/writ/schema"
 	"github.com/writ-sec/writ/schema/bundle"
 )
@@ -47,7 +48,7 @@ func NewRepository(cfg Config) (*Repository, error) {
 	if strings.ContainsAny(cfg.Author+cfg.Email, "<>\r\n\x00") {
 		return nil, fmt.Errorf("author %q <%q>: want a name and an address without angle brackets and newlines", cfg.Author, cfg.Email)
 	}
-	if _, err := parseAddress(cfg.URL); err != nil {
+	if _, err := gitauth.Parse(cfg.URL); err != nil {
 		return nil, err
 	}
 	return &Repository{cfg: cfg, compiler: compiler.New(compiler.Config{})}, nil
@@ -156,7 +157,7 @@ type visit struct {
 }
 
 func (r *Repository) visit(ctx context.Context, req Request) (*visit, error) {
-	c, err := newClone(r.cfg)
+	c, err := newClone(ctx, r.cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +177,7 @@ func (v *visit) look(ctx context.Context) (err error) {
 	}
 	var policy *schema.Policy
 	if v.tree, policy, err = v.policyOf(ctx, v.base); err != nil {
-		return fmt.Errorf("policy repository %s: branch %q: %w", v.clone.at.shown, v.baseName, err)
+		return fmt.Errorf("policy repository %s: branch %q: %w", v.clone.at, v.baseName, err)
 	}
 	v.missing, err = Propose(policy, v.req.Observations, v.req.Options)
 	return err

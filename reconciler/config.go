@@ -14,6 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/writ-sec/writ/compiler"
+	"github.com/writ-sec/writ/reconciler/gitauth"
 )
 
 // Defaults and bounds of a [Config].
@@ -49,17 +50,8 @@ type Config struct {
 	Compiler    compiler.Config
 }
 
-// Auth is how a remote is told who asks. Files are read anew for each connection, so a rotated credential needs no restart.
-// The zero Auth uses what the URL says; for ssh, the agent of SSH_AUTH_SOCK.
-type Auth struct {
-	User         string // https: 0 means the URL's user, or "x-access-token"; ssh: 0 means the URL's user, or "git"
-	PasswordFile string // https: a file that holds a token or password; white space around it is not part of it
-	PasswordEnv  string // https: the name of an environment variable that holds it
-	Bearer       bool   // https: send the token as "Authorization: Bearer" instead of as a password
-	CAFile       string // https: PEM certificates that are trusted besides the system's
-	KeyFile      string // ssh: a private key without passphrase; "" uses the agent
-	KnownHosts   string // ssh: "" means SSH_KNOWN_HOSTS, else ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
-}
+// Auth is how a remote is told who asks.
+type Auth = gitauth.Auth
 
 // Limits bound what is taken from a remote. A zero field has the default.
 type Limits struct {
@@ -98,8 +90,6 @@ func (c Config) withDefaults() Config {
 
 func (c Config) check() error {
 	switch {
-	case c.URL == "":
-		return errors.New("no policy repository is named; want a URL such as https://git.example.com/policy.git, or a local path")
 	case c.Dir == "":
 		return errors.New("no folder for the clone is named; want one that is kept over restarts")
 	case c.Branch != "" && c.Tag != "":

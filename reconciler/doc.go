@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package reconciler brings the policy of a git repository to the places where it is put in force. It pulls, compiles, compares with what
-// is in force, and applies what differs: at each poll, and at once when it is told. It may import compiler, schema and go-git, and logs
-// nothing: every reconciliation ends in an [Outcome], which the caller prints.
+// is in force, and applies what differs: at each poll, and at once when it is told. It may import compiler, schema, its own gitauth, and
+// go-git, and logs nothing: every reconciliation ends in an [Outcome], which the caller prints.
 //
 // # Decisions
 //
@@ -31,7 +31,6 @@
 // git's pack protocol is spoken with go-git's encoders and its https client, but not through its Remote: that has no bound on a transfer,
 // writes the URL with its password into the clone's config, walks all references for what it has, and forgets to prune shallow commits.
 // For ssh the connection is our own too: go-git's does not end with its context during the handshake and reads the user's ssh_config.
-// Host keys are always checked against known_hosts.
 //
 // A transfer is spooled to disk and measured before git's parser sees it: packed bytes, number of objects, and the unpacked size of each
 // object, deltas included, because a few bytes may claim, and make, more than fits in memory.
@@ -44,8 +43,8 @@
 // A clone wears: each transfer that brings something adds a pack. After 32 packs an idle poll clones anew, after 256 any poll does.
 // The same path repairs a damaged clone: the new one is complete before it takes the place of the old one.
 //
-// Credentials are read for each connection and held nowhere else. A URL is stripped of its password at once. Text of a server or a library
-// in a message is cut, freed of control characters, and of every form of the password.
+// Who the remote is and who we are to it is the part of gitauth, which learn uses too: URLs, credentials, known_hosts, and what may be printed
+// of them. Credentials are read for each connection and held nowhere else.
 //
 // Judged once. A commit that is broken or refused is remembered, and reported at each poll without being read again. A compilation that
 // takes too long is tried again, less and less often.

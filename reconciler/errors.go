@@ -6,21 +6,18 @@ package reconciler
 import (
 	"context"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/writ-sec/writ/reconciler/gitauth"
 )
 
 // What an [Outcome]'s error may be, for errors.Is. A broken commit is found with errors.As and compiler.Errors.
@@ -36,9 +33,6 @@ var (
 // errCorrupt marks what only a damaged clone explains. It is answered by cloning anew, once.
 var errCorrupt = errors.New("local clone is damaged")
 
-// maxForeign bounds the text of a server or a library in a message, in bytes.
-const maxForeign = 300
-
 // remoteError says what is wrong with the remote. Its cause may be asked for with errors.Is, but its text is the scrubbed one alone.
 type remoteError struct {
 	msg   string
@@ -50,52 +44,16 @@ func (e *remoteError) Is(target error) bool { // the damage of a repository that
 	return target == ErrRemote || target != errCorrupt && errors.Is(e.cause, target)
 }
 
-// secrets are strings that must not leave this package.
-type secrets []string
-
-// with adds a secret in the forms in which it travels.
-func (s secrets) with(user, secret string) secrets {
-	if secret == "" {
-		return s
-	}
-	return append(s, secret, url.QueryEscape(secret), url.PathEscape(secret),
-		base64.StdEncoding.EncodeToString([]byte(user+":"+secret)))
-}
-
-// scrub makes foreign text fit for a message: no secrets, no control characters, not too long.
-func (s secrets) scrub(text string) string {
-	slices.SortFunc(s, func(a, b string) int { return len(b) - len(a) }) // one may be part of another
-	for _, secret := range s {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
-	return foreign(text, maxForeign)
-}
-
-// foreign makes text that others wrote fit for a terminal and a log: one line of valid UTF-8 of at most limit bytes.
-func foreign(text string, limit int) string {
-	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
-	}), " ")
-	text = strings.TrimSpace(text)
-	if len(text) <= limit {
-		return text
-	}
-	for limit > 0 && !utf8.RuneStart(text[limit]) {
-		limit--
-	}
-	return text[:limit] + "…"
-}
-
 // explain turns an error of a transfer into one message: where, what, and what to do.
-func explain(where string, err error, hide secrets, timeout time.Duration) error {
+func explain(where string, err error, hide gitauth.Secrets, timeout time.Duration) error {
 	var already *remoteError
 	if err == nil || errors.As(err, &already) || errors.Is(err, errCorrupt) {
 		return err
 	}
 	what, todo := diagnose(err, timeout)
 	if what == "" {
-		what, todo = hide.scrub(err.Error()), "check the URL and that the server is well"
-	} else if detail := hide.scrub(err.Error()); !strings.Contains(what, detail) {
+		what, todo = hide.Scrub(err.Error()), "check the URL and that the server is well"
+	} else if detail := hide.Scrub(err.Error()); !strings.Contains(what, detail) {
 		what += " (" + detail + ")"
 	}
 	return &remoteError{fmt.Sprintf("policy repository %s: %s; %s", where, what, todo), err}

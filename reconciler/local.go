@@ -17,11 +17,13 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/writ-sec/writ/reconciler/gitauth"
 )
 
 // local is a repository of this machine. It is read in place; what is put in force is copied into the clone.
 type local struct {
-	at      address
+	at      gitauth.Address
 	ref     plumbing.ReferenceName
 	phrase  string
 	lim     Limits
@@ -38,7 +40,7 @@ type localSession struct {
 func (l *local) open(_ context.Context, c *clone) (session, error) {
 	sto, err := l.storage()
 	if err != nil {
-		return nil, explain(l.at.shown, err, nil, l.timeout)
+		return nil, explain(l.at.String(), err, nil, l.timeout)
 	}
 	s := &localSession{l: l, c: c, sto: sto}
 	ref, err := storer.ResolveReference(sto, l.ref)
@@ -48,7 +50,7 @@ func (l *local) open(_ context.Context, c *clone) (session, error) {
 	}
 	defer s.close()
 	if !errors.Is(err, plumbing.ErrReferenceNotFound) {
-		return nil, explain(l.at.shown, err, nil, l.timeout)
+		return nil, explain(l.at.String(), err, nil, l.timeout)
 	}
 	var names []string
 	refs, err := sto.IterReferences()
@@ -62,23 +64,23 @@ func (l *local) open(_ context.Context, c *clone) (session, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, explain(l.at.shown, err, nil, l.timeout)
+		return nil, explain(l.at.String(), err, nil, l.timeout)
 	case len(names) == 0:
-		return nil, explain(l.at.shown, transport.ErrEmptyRemoteRepository, nil, l.timeout)
+		return nil, explain(l.at.String(), transport.ErrEmptyRemoteRepository, nil, l.timeout)
 	}
-	return nil, noReference(l.at.shown, l.phrase, l.ref, names)
+	return nil, noReference(l.at.String(), l.phrase, l.ref, names)
 }
 
 // storage opens the repository anew: another process may have repacked it since.
 func (l *local) storage() (*filesystem.Storage, error) {
 	if _, err := os.Stat(l.at.Path); err != nil {
 		return nil, &remoteError{fmt.Sprintf("policy repository %s: the folder is not there (%v); bring it back, or correct the path",
-			l.at.shown, errors.Unwrap(err)), err}
+			l.at.String(), errors.Unwrap(err)), err}
 	}
 	repo, err := git.PlainOpenWithOptions(l.at.Path, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, &remoteError{msg: fmt.Sprintf(
-			"policy repository %s: the folder is no git repository; run git init there, or correct the path", l.at.shown)}
+			"policy repository %s: the folder is no git repository; run git init there, or correct the path", l.at.String())}
 	} else if err != nil {
 		return nil, err
 	}
@@ -104,13 +106,13 @@ func (s *localSession) fault(err error) error {
 		return err
 	}
 	return &remoteError{fmt.Sprintf("policy repository %s: cannot be read as a whole (%s); run git fsck there",
-		s.l.at.shown, foreign(err.Error(), maxForeign)), err}
+		s.l.at.String(), gitauth.Foreign(err.Error(), gitauth.MaxForeign)), err}
 }
 
 func (s *localSession) descends(ctx context.Context, commit, from plumbing.Hash) (relation, error) {
 	list, err := s.sto.Shallow() // the repository may itself be a shallow clone
 	if err != nil {
-		return unknown, explain(s.l.at.shown, err, nil, s.l.timeout)
+		return unknown, explain(s.l.at.String(), err, nil, s.l.timeout)
 	}
 	shallow := make(map[plumbing.Hash]bool, len(list))
 	for _, h := range list {

@@ -16,6 +16,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/storer"
 
 	"github.com/writ-sec/writ/compiler"
+	"github.com/writ-sec/writ/reconciler/gitauth"
 	"github.com/writ-sec/writ/schema"
 )
 
@@ -136,7 +137,7 @@ func (r *reader) folder(ctx context.Context, dir string, h plumbing.Hash) error 
 		name := dir + e.Name
 		if strings.Contains(e.Name, "/") || !fs.ValidPath(e.Name) || e.Name == "." || seen[e.Name] || len(name) > maxPath {
 			return broken(dir, "the folder holds %q, which is no name that git makes, stands there twice, or is longer than %d bytes",
-				foreign(e.Name, maxForeign), maxPath)
+				gitauth.Foreign(e.Name, gitauth.MaxForeign), maxPath)
 		}
 		seen[e.Name] = true
 		if r.entries++; r.entries > r.lim.Entries {
@@ -211,7 +212,7 @@ func broken(name, format string, args ...any) error {
 }
 
 func diagnostic(name, format string, args ...any) compiler.Diagnostic {
-	d := compiler.Diagnostic{Pos: schema.Pos{File: foreign(name, maxPath)}, Msg: fmt.Sprintf(format, args...)}
+	d := compiler.Diagnostic{Pos: schema.Pos{File: gitauth.Foreign(name, maxPath)}, Msg: fmt.Sprintf(format, args...)}
 	if name == "" {
 		d.Path = "repository"
 	}

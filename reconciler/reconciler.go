@@ -15,6 +15,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/writ-sec/writ/compiler"
+	"github.com/writ-sec/writ/reconciler/gitauth"
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
@@ -55,7 +56,7 @@ type Timings struct {
 // Reconciler brings the policy of a git repository to its targets. Its methods may be called concurrently; reconciliations wait for each other.
 type Reconciler struct {
 	cfg    Config
-	at     address
+	at     gitauth.Address
 	remote remote
 	ref    plumbing.ReferenceName
 
@@ -91,7 +92,7 @@ func New(cfg Config) (*Reconciler, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	at, err := parseAddress(cfg.URL)
+	at, err := gitauth.Parse(cfg.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func New(cfg Config) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.URL = at.shown // nothing keeps the password but at
+	cfg.URL = at.String() // nothing keeps the password but at
 	r := &Reconciler{cfg: cfg, at: at, ref: ref, compiler: compiler.New(cfg.Compiler)}
 	if at.Protocol == "file" {
 		r.remote = &local{at: at, ref: ref, phrase: phrase, lim: cfg.Limits, timeout: cfg.Timeout}
@@ -202,7 +203,7 @@ func (r *Reconciler) prepare() error {
 			return err
 		}
 		r.lock = f
-		if r.state.Format != 0 && r.state.Remote != r.at.shown { // the server would be told that we have what it never had
+		if r.state.Format != 0 && r.state.Remote != r.at.String() { // the server would be told that we have what it never had
 			if err := os.RemoveAll(r.cfg.clonePath()); err != nil {
 				return fmt.Errorf("remove clone of %s: %w", r.state.Remote, err)
 			}

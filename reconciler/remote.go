@@ -5,16 +5,12 @@ package reconciler
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/storer"
-	"github.com/go-git/go-git/v5/plumbing/transport"
 )
 
 // remote is a repository elsewhere: wire speaks git's protocol with a server, local reads a repository of this machine.
@@ -39,58 +35,6 @@ type session interface {
 	// fault says whose fault it is that an object of objects cannot be read.
 	fault(err error) error
 	close()
-}
-
-// address is a parsed and scrubbed URL.
-type address struct {
-	transport.Endpoint        // without user and password, but for ssh, whose user is no secret
-	shown              string // for people
-	user, password     string // what the URL said
-}
-
-func parseAddress(raw string) (address, error) {
-	ep, err := transport.NewEndpoint(raw)
-	if err != nil {
-		var u *url.Error // its text repeats the URL with the password; the inner error does not
-		if errors.As(err, &u) {
-			err = fmt.Errorf("%v", u.Err)
-		}
-		return address{}, fmt.Errorf("URL of the policy repository cannot be read: %s; want https://…, ssh://…, user@host:path, file://… or a path",
-			secrets{raw}.scrub(err.Error()))
-	}
-	a := address{Endpoint: *ep, user: ep.User, password: ep.Password}
-	a.Password = ""
-	if a.Protocol != "ssh" {
-		a.User = ""
-	}
-	a.shown = a.Endpoint.String()
-	switch a.Protocol {
-	case "https", "ssh":
-	case "http":
-		if !isLoopback(a.Host) {
-			return address{}, fmt.Errorf(
-				"policy repository %s is asked for over plain http, which anybody on the way can change; want https", a.shown)
-		}
-	case "file":
-		if a.Host != "" && a.Host != "localhost" {
-			return address{}, fmt.Errorf("policy repository %s names the host %q; want file:///path", a.shown, a.Host)
-		}
-		a.shown = a.Path
-	default:
-		return address{}, fmt.Errorf("policy repository %s has the scheme %q; want https, ssh or file", a.shown, a.Protocol)
-	}
-	if a.Protocol == "ssh" && a.password != "" {
-		return address{}, fmt.Errorf("policy repository %s has a password, which ssh is not given here; want a key file or an agent", a.shown)
-	}
-	if a.Protocol != "file" && a.Host == "" {
-		return address{}, fmt.Errorf("policy repository %s names no host; want https://host/path", a.shown)
-	}
-	return a, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // noReference says that a remote lacks what is followed, and what it has instead.

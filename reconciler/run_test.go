@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-sec/writ/reconciler/gitauth/sshdtest"
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
@@ -158,11 +159,11 @@ func (hanging) Apply(ctx context.Context, _ *bundle.Bundle) error {
 
 // Run ends in the middle of a transfer, and what it leaves is used.
 func TestRunEndsDuringTransfer(t *testing.T) {
-	s := startSSH(t)
+	s := sshdtest.Start(t)
 	o := newOrigin(t)
 	o.push(shop, "first")
 	for _, after := range []time.Duration{0, 20, 60, 100, 150, 200} {
-		b := newBench(t, s.url+o.path, func(c *Config) { c.Auth = Auth{KeyFile: s.key, KnownHosts: s.knownHosts} })
+		b := newBench(t, s.URL+o.path, func(c *Config) { c.Auth = Auth{KeyFile: s.KeyFile, KnownHosts: s.KnownHosts} })
 		ctx, cancel := context.WithTimeout(t.Context(), after*time.Millisecond)
 		start := time.Now()
 		if err := b.r.Run(ctx, nil, nil); err != nil {

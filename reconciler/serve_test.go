@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-sec/writ/reconciler/gitauth"
 	"github.com/writ-sec/writ/schema/testneed"
 )
 
@@ -103,8 +104,8 @@ func writeFile(t testing.TB, data string) string {
 // noSecrets fails if a text has a secret in any form.
 func noSecrets(t testing.TB, text string) {
 	t.Helper()
-	forms := secrets{}.with("ada", testPassword)
-	forms = forms.with("eve", testPassword).with("", testPassword)
+	forms := gitauth.Secrets{}.With("ada", testPassword)
+	forms = forms.With("eve", testPassword).With("", testPassword)
 	for _, s := range append(forms, "geheim", "ge/h") {
 		if strings.Contains(text, s) {
 			t.Errorf("the text has the secret %q: %s", s, text)

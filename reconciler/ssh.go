@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,9 +18,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/writ-sec/writ/reconciler/gitauth"
 )
 
 // sshSession runs git-upload-pack on a server. go-git's own client does not end when a context does during the handshake, and reads
@@ -38,17 +36,17 @@ type sshSession struct {
 	run    bool // upload-pack has been asked for a pack
 }
 
-func dialSSH(ctx context.Context, at address, auth Auth) (transport.UploadPackSession, error) {
-	port := at.Port
-	if port == 0 {
-		port = gitssh.DefaultPort
-	}
-	addr := net.JoinHostPort(strings.Trim(at.Host, "[]"), strconv.Itoa(port))
-	config, done, err := sshConfig(ctx, at, auth, addr)
+func dialSSH(ctx context.Context, at gitauth.Address, auth Auth) (transport.UploadPackSession, error) {
+	login, err := auth.SSH(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer login.Close()
+	config, err := login.ClientConfig()
+	if err != nil {
+		return nil, err
+	}
+	addr := at.HostPort()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -73,55 +71,6 @@ func dialSSH(ctx context.Context, at address, auth Auth) (transport.UploadPackSe
 		return nil, cmp.Or(ctx.Err(), err)
 	}
 	return s, nil
-}
-
-func sshConfig(ctx context.Context, at address, auth Auth, addr string) (config *ssh.ClientConfig, done func(), err error) {
-	var files []string
-	if auth.KnownHosts != "" {
-		files = []string{auth.KnownHosts}
-	}
-	known, err := gitssh.NewKnownHostsDb(files...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("known_hosts cannot be read, and without it nobody knows whom we talk to: %w", err)
-	}
-	method, done, err := sshKeys(ctx, auth)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &ssh.ClientConfig{
-		User:              cmp.Or(auth.User, at.user, gitssh.DefaultUsername),
-		Auth:              []ssh.AuthMethod{method},
-		HostKeyCallback:   known.HostKeyCallback(),
-		HostKeyAlgorithms: known.HostKeyAlgorithms(addr),
-	}, done, nil
-}
-
-// sshKeys returns the key file's key, or those of the agent, which must stay connected until done is called.
-func sshKeys(ctx context.Context, auth Auth) (method ssh.AuthMethod, done func(), err error) {
-	if auth.KeyFile != "" {
-		data, err := readBounded(auth.KeyFile, maxCredential)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read ssh key: %w", err)
-		}
-		signer, err := ssh.ParsePrivateKey(data)
-		var locked *ssh.PassphraseMissingError
-		switch {
-		case errors.As(err, &locked):
-			return nil, nil, fmt.Errorf("ssh key %q has a passphrase; load it into an agent instead", auth.KeyFile)
-		case err != nil:
-			return nil, nil, fmt.Errorf("ssh key %q cannot be read: %w", auth.KeyFile, err)
-		}
-		return ssh.PublicKeys(signer), func() {}, nil
-	}
-	socket := os.Getenv("SSH_AUTH_SOCK")
-	if socket == "" {
-		return nil, nil, errors.New("neither a key file is named nor an ssh agent runs (SSH_AUTH_SOCK is empty); want one of them")
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	if err != nil {
-		return nil, nil, fmt.Errorf("ssh agent: %w", err)
-	}
-	return ssh.PublicKeysCallback(agent.NewClient(conn).Signers), func() { conn.Close() }, nil
 }
 
 // quote makes one argument for the server's shell, as git does (sq_quote_buf in quote.c).
@@ -238,5 +187,5 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return foreign(string(t.buf), maxForeign)
+	return gitauth.Foreign(string(t.buf), gitauth.MaxForeign)
 }

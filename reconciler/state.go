@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/writ-sec/writ/reconciler/gitauth"
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
@@ -36,7 +37,7 @@ func statePath(dir string) string { return filepath.Join(dir, "state.json") }
 // readState returns the zero state when there is none. A damaged one is an error: to go on would forget what must not be undone.
 func readState(dir string) (state, error) {
 	name := statePath(dir)
-	data, err := readBounded(name, maxState)
+	data, err := gitauth.ReadFile(name, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return state{}, nil
 	} else if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/writ-sec/writ/compiler"
+	"github.com/writ-sec/writ/reconciler/gitauth"
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
@@ -85,9 +86,9 @@ func envelope(h plumbing.Hash, c *object.Commit) bundle.Envelope {
 	subject, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n")
 	return bundle.Envelope{
 		Commit:  h.String(),
-		Author:  foreign(fmt.Sprintf("%s <%s>", c.Author.Name, c.Author.Email), maxWords),
+		Author:  gitauth.Foreign(fmt.Sprintf("%s <%s>", c.Author.Name, c.Author.Email), maxWords),
 		Time:    c.Author.When.UTC(),
-		Subject: foreign(subject, maxWords),
+		Subject: gitauth.Foreign(subject, maxWords),
 	}
 }
 
@@ -112,7 +113,7 @@ func (r *Reconciler) follow(ctx context.Context, s session, head plumbing.Hash, 
 		why = fmt.Sprintf("cannot be shown to descend from it: it is not among the last %d commits that the remote gives", r.cfg.Limits.History)
 	}
 	return &rewindError{fmt.Sprintf("commit %s of policy repository %s is refused: %s is in force, and the new one %s; "+
-		"if that is right, accept it with --accept-commit %[1]s", head, r.at.shown, r.state.Commit, why)}
+		"if that is right, accept it with --accept-commit %[1]s", head, r.at.String(), r.state.Commit, why)}
 }
 
 // rewindError is an error that is ErrRewound.
@@ -155,7 +156,7 @@ func (r *Reconciler) refuse(head plumbing.Hash, env bundle.Envelope, err error) 
 func (r *Reconciler) record(head plumbing.Hash, env bundle.Envelope, result *compiler.Result) ([]Change, error) {
 	files := result.Bundle.Manifest.Files
 	changes := Diff(r.state.Files, files)
-	next := state{stateFormat, r.at.shown, r.ref.String(), head.String(), result.Bundle.Manifest.Digest, files}
+	next := state{stateFormat, r.at.String(), r.ref.String(), head.String(), result.Bundle.Manifest.Digest, files}
 	if r.state.Commit != next.Commit || r.state.Digest != next.Digest || r.state.Remote != next.Remote {
 		if err := next.write(r.cfg.Dir); err != nil {
 			return nil, fmt.Errorf("commit %s is good but not put in force: %w", head, err)
@@ -201,7 +202,7 @@ func (r *Reconciler) restore(ctx context.Context, o *Outcome) error {
 	}()
 	if err != nil {
 		return fmt.Errorf("commit %s was in force and cannot be restored from %s: %s; the targets keep what they hold",
-			head, r.clone.path, foreign(err.Error(), maxForeign))
+			head, r.clone.path, gitauth.Foreign(err.Error(), gitauth.MaxForeign))
 	}
 	return nil
 }

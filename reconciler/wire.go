@@ -17,11 +17,13 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"github.com/writ-sec/writ/reconciler/gitauth"
 )
 
 // wire is a repository behind a server that speaks git's pack protocol, version 0 (gitprotocol-pack).
 type wire struct {
-	at      address
+	at      gitauth.Address
 	auth    Auth
 	ref     plumbing.ReferenceName
 	phrase  string
@@ -33,7 +35,7 @@ type wire struct {
 type wireSession struct {
 	w     *wire
 	c     *clone
-	hide  secrets
+	hide  gitauth.Secrets
 	conn  transport.UploadPackSession
 	caps  *capability.List
 	want  plumbing.Hash
@@ -45,11 +47,11 @@ func (w *wire) open(ctx context.Context, c *clone) (session, error) {
 	refs, err := s.connect(ctx)
 	if err != nil {
 		s.close()
-		return nil, explain(w.at.shown, err, s.hide, w.timeout)
+		return nil, explain(w.at.String(), err, s.hide, w.timeout)
 	}
 	if s.want = pick(refs, w.ref); s.want.IsZero() {
 		s.close()
-		return nil, noReference(w.at.shown, w.phrase, w.ref, slices.Collect(maps.Keys(refs.References)))
+		return nil, noReference(w.at.String(), w.phrase, w.ref, slices.Collect(maps.Keys(refs.References)))
 	}
 	return s, nil
 }
@@ -100,7 +102,7 @@ func (s *wireSession) fault(err error) error { return err }
 func (s *wireSession) fetch(ctx context.Context) error {
 	if !s.c.has(s.want) {
 		if err := s.request(ctx, depth); err != nil {
-			return explain(s.w.at.shown, err, s.hide, s.w.timeout)
+			return explain(s.w.at.String(), err, s.hide, s.w.timeout)
 		}
 	}
 	if s.c.reference(refHead) == s.want {
@@ -202,7 +204,7 @@ func (s *wireSession) descends(ctx context.Context, commit, from plumbing.Hash) 
 			return rel, nil
 		}
 		if err := s.request(ctx, min(deepen, s.w.lim.History)); err != nil {
-			return unknown, explain(s.w.at.shown, err, s.hide, s.w.timeout)
+			return unknown, explain(s.w.at.String(), err, s.hide, s.w.timeout)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/writ-sec/writ/reconciler/gitauth/sshdtest"
 )
 
 type remoteTest func(t *testing.T, o *origin, url string, change func(*Config))
@@ -19,9 +21,9 @@ type remoteTest func(t *testing.T, o *origin, url string, change func(*Config))
 func eachRemote(t *testing.T, test remoteTest) {
 	eachClone(t, test)
 	t.Run("ssh", func(t *testing.T) {
-		s := startSSH(t)
+		s := sshdtest.Start(t)
 		o := newOrigin(t)
-		test(t, o, s.url+o.path, func(c *Config) { c.Auth = Auth{KeyFile: s.key, KnownHosts: s.knownHosts} })
+		test(t, o, s.URL+o.path, func(c *Config) { c.Auth = Auth{KeyFile: s.KeyFile, KnownHosts: s.KnownHosts} })
 	})
 }
 

@@ -6,7 +6,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/writ-sec/writ/learn"
 	"github.com/writ-sec/writ/reconciler"
 )
 
@@ -29,13 +28,10 @@ func (a *authFlags) register(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("git-password-file", "git-password-env")
 }
 
-func (a *authFlags) reconciler() reconciler.Auth {
+// credentials is what the flags say, for the reconciler and for learn, whose Auth is the same.
+func (a *authFlags) credentials() reconciler.Auth {
 	return reconciler.Auth{
 		User: a.user, PasswordFile: a.passwordFile, PasswordEnv: a.passwordEnv, Bearer: a.bearer,
 		CAFile: a.caFile, KeyFile: a.keyFile, KnownHosts: a.knownHosts,
 	}
-}
-
-func (a *authFlags) learn() learn.Auth {
-	return learn.Auth(a.reconciler())
 }

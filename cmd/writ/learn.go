@@ -127,7 +127,7 @@ func propose(c *cobra.Command, io stdio, f proposeFlags, workload string) error 
 	if src.Tag != "" {
 		return hinted{fmt.Errorf("writ up follows the tag %q, and a proposal needs a branch", src.Tag), "run writ up with --branch"}
 	}
-	repo, err := learn.NewRepository(learn.Config{URL: src.URL, Branch: src.Branch, Auth: f.auth.learn()})
+	repo, err := learn.NewRepository(learn.Config{URL: src.URL, Branch: src.Branch, Auth: f.auth.credentials()})
 	if err != nil {
 		return err
 	}

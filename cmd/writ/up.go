@@ -200,7 +200,7 @@ func (u *runningUp) newReconciler(address string) (*reconciler.Reconciler, error
 		targets = append([]reconciler.Target{nodeTarget{u.client}}, targets...) // in force first, explained next
 	}
 	return reconciler.New(reconciler.Config{
-		URL: address, Branch: f.branch, Tag: f.tag, Dir: f.state.clone(), Auth: f.auth.reconciler(), Interval: f.interval, Targets: targets, AcceptCommits: f.accept,
+		URL: address, Branch: f.branch, Tag: f.tag, Dir: f.state.clone(), Auth: f.auth.credentials(), Interval: f.interval, Targets: targets, AcceptCommits: f.accept,
 	})
 }
 

@@ -1,0 +1,137 @@
+// SPDX-FileCopyrightText: The writ authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sshdtest starts a real sshd on loopback for the tests of what speaks git over ssh. It imports schema/testneed, which says what a
+// machine lacks for it.
+package sshdtest
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/writ-sec/writ/schema/testneed"
+)
+
+// Server lets in the current user with one key. It ends with the test.
+type Server struct {
+	URL        string             // of the root directory
+	Addr       string             // host:port
+	Private    ed25519.PrivateKey // that is let in
+	KeyFile    string             // of Private
+	KnownHosts string             // a file with the server's key
+}
+
+// Start starts sshd, or skips the test when the machine has none that starts.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	testneed.Binary(t, "git-upload-pack", "install git")
+	binary := "/usr/sbin/sshd" // sshd wants its absolute path, and sbin is in few users' PATH
+	if _, err := os.Stat(binary); err != nil {
+		testneed.Skip(t, "needs "+binary+": install openssh-server")
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 { // sshd of root wants this folder, which its service makes
+		if err := os.Mkdir("/run/sshd", 0o755); err == nil {
+			t.Cleanup(func() { os.Remove("/run/sshd") })
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	listener.Close()
+	_, hostKey, hostPublic := NewKey(t)
+	private, key, public := NewKey(t)
+	config := write(t, fmt.Sprintf("ListenAddress %s\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nStrictModes no\nUsePAM no\n"+
+		"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\n",
+		addr, hostKey, write(t, string(ssh.MarshalAuthorizedKey(public)))))
+	run(t, addr, binary, config)
+	return &Server{URL: fmt.Sprintf("ssh://%s@%s", me.Username, addr), Addr: addr, Private: private, KeyFile: key,
+		KnownHosts: write(t, KnownHost(addr, hostPublic))}
+}
+
+// NewKey makes a key, and a file with its private part.
+func NewKey(t testing.TB) (private ed25519.PrivateKey, file string, public ssh.PublicKey) {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, write(t, string(pem.EncodeToMemory(block))), signer.PublicKey()
+}
+
+// KnownHost returns a line of known_hosts for host:port.
+func KnownHost(addr string, key ssh.PublicKey) string {
+	host, port, _ := net.SplitHostPort(addr)
+	return fmt.Sprintf("[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(key))
+}
+
+func write(t testing.TB, data string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// run starts sshd and waits until it listens.
+func run(t testing.TB, addr, binary, config string) {
+	t.Helper()
+	var log bytes.Buffer
+	cmd := exec.Command(binary, "-D", "-e", "-f", config)
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("sshd is left behind as process %d: %v", cmd.Process.Pid, err)
+			return
+		}
+		<-ended
+	})
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			testneed.Skip(t, fmt.Sprintf("needs an sshd that starts as this user: %v: %s", err, log.String()))
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("sshd does not listen: %s", log.String())
+		}
+	}
+}
