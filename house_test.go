@@ -50,7 +50,7 @@ var rooms = []room{
 	{path: "enforcer/vm", uses: []string{"schema"}},
 	{path: "policies", uses: []string{"schema"}},
 	{path: "examples", uses: []string{"schema", "compiler"}},
-	{path: "cmd", uses: []string{"schema", "compiler", "reconciler", "learn", "enforcer/bpf", "enforcer/node", "enforcer/node/wire", "policies", "examples"},
+	{path: "cmd", uses: []string{"schema", "compiler", "reconciler", "reconciler/gitauth", "learn", "enforcer/bpf", "enforcer/node", "enforcer/node/wire", "policies", "examples"},
 		outside: []string{"github.com/spf13/cobra", "github.com/go-git/go-git/v5", "github.com/rogpeppe/go-internal", "golang.org/x/sync", "golang.org/x/sys/unix"}},
 }
 

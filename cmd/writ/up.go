@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -26,6 +25,7 @@ import (
 	"github.com/writ-sec/writ/enforcer/node/wire"
 	"github.com/writ-sec/writ/learn"
 	"github.com/writ-sec/writ/reconciler"
+	"github.com/writ-sec/writ/reconciler/gitauth"
 )
 
 // upFlags are the flags of writ up.
@@ -77,30 +77,14 @@ up pulls at every interval, and at once on SIGHUP. When it ends, what is in forc
 	return c
 }
 
-// repositoryURL makes a URL of what a person types: a path becomes a file URL.
-func repositoryURL(arg string) (string, error) {
-	if strings.Contains(arg, "://") {
-		u, err := url.Parse(arg)
-		if err != nil {
-			return "", errors.New("repository: the URL does not parse") // the text may hold a password
+// repositoryAddress reads what a person types. A path is made absolute, because the state folder remembers it.
+func repositoryAddress(arg string) (gitauth.Address, error) {
+	if _, err := os.Stat(arg); err == nil || strings.HasPrefix(arg, ".") {
+		if arg, err = filepath.Abs(arg); err != nil {
+			return gitauth.Address{}, err
 		}
-		switch u.Scheme {
-		case "https", "http", "ssh", "file":
-			return arg, nil
-		}
-		return "", fmt.Errorf("repository: the scheme %q is not known; want https, ssh or file", u.Scheme)
 	}
-	if host, path, ok := strings.Cut(arg, ":"); ok && !strings.Contains(host, "/") && host != "" {
-		if at := strings.LastIndexByte(host, '@'); at < 0 {
-			host = "git@" + host
-		}
-		return "ssh://" + host + "/" + strings.TrimPrefix(path, "/"), nil
-	}
-	abs, err := filepath.Abs(arg)
-	if err != nil {
-		return "", err
-	}
-	return (&url.URL{Scheme: "file", Path: abs}).String(), nil
+	return gitauth.Parse(arg)
 }
 
 // runningUp is one writ up.
@@ -115,7 +99,7 @@ type runningUp struct {
 }
 
 func up(ctx context.Context, io stdio, f upFlags, repository string) (err error) {
-	address, err := repositoryURL(repository)
+	address, err := repositoryAddress(repository)
 	if err != nil {
 		return err
 	}
@@ -128,7 +112,7 @@ func up(ctx context.Context, io stdio, f upFlags, repository string) (err error)
 	}
 	defer func() { err = errors.Join(err, u.closeNode()) }()
 	// From here on unprivileged.
-	if err := f.state.setSource(source{URL: scrub(address), Branch: f.branch, Tag: f.tag}); err != nil {
+	if err := f.state.setSource(source{URL: address.URL(), Branch: f.branch, Tag: f.tag}); err != nil {
 		return err
 	}
 	if u.store, err = learn.Open(f.state.observations(), learn.StoreConfig{}); err != nil {
@@ -141,7 +125,10 @@ func up(ctx context.Context, io stdio, f upFlags, repository string) (err error)
 	if ix, err := readRuleIndex(f.state.bundle()); err == nil {
 		u.index.Store(ix) // what is pinned from before can be explained at once
 	}
-	rec, err := u.newReconciler(address)
+	if address.Protocol == "file" {
+		repository = address.URL()
+	}
+	rec, err := u.newReconciler(repository)
 	if err != nil {
 		return err
 	}
@@ -193,14 +180,14 @@ func (u *runningUp) closeNode() error {
 	return err
 }
 
-func (u *runningUp) newReconciler(address string) (*reconciler.Reconciler, error) {
+func (u *runningUp) newReconciler(url string) (*reconciler.Reconciler, error) {
 	f := u.flags
 	targets := []reconciler.Target{reconciler.Folder{Path: f.state.bundle()}}
 	if u.client != nil {
 		targets = append([]reconciler.Target{nodeTarget{u.client}}, targets...) // in force first, explained next
 	}
 	return reconciler.New(reconciler.Config{
-		URL: address, Branch: f.branch, Tag: f.tag, Dir: f.state.clone(), Auth: f.auth.credentials(), Interval: f.interval, Targets: targets, AcceptCommits: f.accept,
+		URL: url, Branch: f.branch, Tag: f.tag, Dir: f.state.clone(), Auth: f.auth.credentials(), Interval: f.interval, Targets: targets, AcceptCommits: f.accept,
 	})
 }
 
@@ -369,14 +356,4 @@ func (u *runningUp) propose(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// scrub returns a URL without the password in it.
-func scrub(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
-		return address
-	}
-	u.User = url.User(u.User.Username())
-	return u.String()
 }
