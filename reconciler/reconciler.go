@@ -267,7 +267,7 @@ func (r *Reconciler) reclone(ctx context.Context, s *session) error {
 func (r *Reconciler) retain(ctx context.Context, s session) error {
 	commit, err := readCommit(s.objects(), r.good.commit)
 	if err != nil {
-		return nil // then it is in memory and at the targets, as before
+		return nil //nolint:nilerr // it stays in memory and at the targets, as before
 	}
 	_, objects, err := readPolicy(ctx, s.objects(), commit.TreeHash, r.cfg.Limits)
 	if err != nil {

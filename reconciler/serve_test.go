@@ -123,7 +123,7 @@ func TestHTTPSCredentials(t *testing.T) {
 	url += "/policy.git"
 	host := strings.TrimPrefix(url, "https://")
 	inURL := func(user string) string {
-		return "https://" + (&neturl.URL{User: neturl.UserPassword(user, testPassword), Host: "h"}).User.String() + "@" + host
+		return "https://" + neturl.UserPassword(user, testPassword).String() + "@" + host
 	}
 	file := writeFile(t, testPassword+"\n")
 	t.Setenv("WRIT_TEST_TOKEN", testPassword)

@@ -125,7 +125,7 @@ func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.Ad
 // explain prefers what the server said on its standard error.
 func (s *sshSession) explain(err error) error {
 	stop := time.AfterFunc(time.Second, func() { s.client.Close() }) // a server that goes on talking nonsense
-	s.sess.Wait()                                                    // how it ended does not matter; its output is here now
+	_ = s.sess.Wait()                                                // how it ended does not matter; its output is here now
 	stop.Stop()
 	said := s.stderr.String()
 	if strings.Contains(said, "does not appear to be a git repository") || strings.Contains(said, "epository not found") ||
@@ -166,7 +166,7 @@ func (s *sshSession) UploadPack(ctx context.Context, req *packp.UploadPackReques
 func (s *sshSession) Close() error {
 	s.stop()
 	if !s.run && s.in != nil {
-		s.in.Write(pktline.FlushPkt) // "no more": the server ends without a complaint in its log
+		_, _ = s.in.Write(pktline.FlushPkt) // "no more": the server ends without a complaint in its log
 	}
 	return s.client.Close()
 }

@@ -74,7 +74,7 @@ func (e *engine) load(t testing.TB, b *bundle.Bundle) {
 			t.Fatalf("%s: %v", f.Path, err)
 		}
 		if u.GetKind() == "ConstraintTemplate" {
-			e.loadTemplate(t, ctx, string(b.Files[f.Path]))
+			e.loadTemplate(ctx, t, string(b.Files[f.Path]))
 			continue
 		}
 		e.constraints = append(e.constraints, u)
@@ -86,7 +86,7 @@ func (e *engine) load(t testing.TB, b *bundle.Bundle) {
 	}
 }
 
-func (e *engine) loadTemplate(t testing.TB, ctx context.Context, text string) {
+func (e *engine) loadTemplate(ctx context.Context, t testing.TB, text string) {
 	t.Helper()
 	if e.template == text {
 		return

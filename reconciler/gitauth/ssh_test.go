@@ -15,7 +15,7 @@ import (
 	"github.com/writ-sec/writ/reconciler/gitauth/sshdtest"
 )
 
-// TestSSH holds what is refused before anything is dialed, and what is asked of the server.
+// TestSSH holds what is refused before anything is dialled, and what is asked of the server.
 func TestSSH(t *testing.T) {
 	at, err := gitauth.Parse("ssh://bob@127.0.0.1:2222/p")
 	if err != nil {
