@@ -7,7 +7,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -71,7 +70,7 @@ func TestBenchPushToForce(t *testing.T) {
 	})
 	u := startUp(t, writ, repo)
 	u.inForce(t)
-	fmt.Printf("BenchmarkNodeResident 1 %s\n", u.nodeRSS(t))
+	fmt.Printf("BenchmarkNodeResident 1 %s\n", u.child(t)["VmRSS"])
 	var warm []time.Duration
 	var parts millis
 	for i := range warms {
@@ -117,26 +116,4 @@ func report(t *testing.T, name string, samples []time.Duration, bar time.Duratio
 	if ms(0.99) >= float64(bar.Milliseconds()) {
 		t.Errorf("%s: p99 is %.1f ms; want less than %v", name, ms(0.99), bar)
 	}
-}
-
-// nodeRSS returns VmRSS of the writ-node that writ up started.
-func (u *testUp) nodeRSS(t *testing.T) string {
-	t.Helper()
-	names, err := filepath.Glob("/proc/[0-9]*/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil || !strings.Contains(string(data), "\nPPid:\t"+u.pid()+"\n") {
-			continue
-		}
-		for line := range strings.Lines(string(data)) {
-			if rss, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-				return strings.TrimSpace(rss)
-			}
-		}
-	}
-	t.Fatal("writ up has no child")
-	return ""
 }

@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/writ-sec/writ/schema"
 	"github.com/writ-sec/writ/schema/testneed"
 )
 
@@ -119,8 +121,122 @@ func TestE2EUpGivesUpRoot(t *testing.T) {
 			t.Errorf("/proc/PID/status of writ up lacks %q:\n%s", want, status)
 		}
 	}
-	children := u.children(t)
-	if len(children) != 1 || !strings.HasPrefix(children[0], "writ-node ") || !strings.HasSuffix(children[0], " 0") {
-		t.Errorf("children of writ up: %q; want writ-node as user 0 alone", children)
+	if uid := u.child(t)["Uid"]; !strings.HasPrefix(uid, "0\t") {
+		t.Errorf("writ-node runs as %s; want root", uid)
 	}
+}
+
+// TestE2ELearn holds that what an audited workload does is allowed, comes back as one commit with its evidence, and that the same evidence gives
+// no second one.
+func TestE2ELearn(t *testing.T) {
+	testneed.Root(t)
+	writ := buildPrograms(t)
+	const policy = "package policy\n\nworkload: audited: {\n\tmatch: cgroup: \"/writ-e2e-learn\"\n\texec: \"/usr/bin/date\": {}\n}\n"
+	repo := newTestRepo(t, starter(map[string]string{"apps/audited.cue": policy}))
+	cgroup, err := newDemoCgroup("/writ-e2e-learn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cgroup.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	u := startUp(t, writ, repo)
+	u.inForce(t)
+	const times = 25
+	for range times {
+		if _, err := cgroup.run(t.Context(), demoDenied); err != nil {
+			t.Fatalf("an audited process does not run: %v", err)
+		}
+	}
+	var seen uint64
+	if _, err := u.wait(func(e entry) bool { // the first at once, the rest folded
+		if e.Report != nil && e.Report.Object == demoDenied && e.Report.Verdict.Action == schema.ActionAudit {
+			seen += e.Report.Count
+		}
+		return seen == times
+	}); err != nil {
+		t.Fatalf("%d of %d execs are reported: %v", seen, times, err)
+	}
+	propose := func() string {
+		var out []byte
+		for range 30 { // until writ up has saved the last count
+			out, err = exec.Command(writ, "learn", "status", "--state", u.state()).CombinedOutput()
+			if err != nil || strings.Contains(string(out), "25 times") {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err != nil || !strings.Contains(string(out), "audited") {
+			t.Fatalf("learn status: %v\n%s", err, out)
+		}
+		if out, err = exec.Command(writ, "learn", "propose", "--state", u.state()).CombinedOutput(); err != nil {
+			t.Fatalf("learn propose: %v\n%s", err, out)
+		}
+		return string(out)
+	}
+	wantInOrder(t, propose(), "audited: pushed", "writ/learn/audited", "+", demoDenied, "seen 25 times")
+	ref, err := repo.git.Reference("refs/heads/writ/learn/audited", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit, err := repo.git.CommitObject(ref.Hash())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantInOrder(t, commit.Message, "learn: allow 1 program in audited", "25", demoDenied, "event ")
+	if out := propose(); !strings.Contains(out, "holds it already") {
+		t.Errorf("the same evidence again: %s", out)
+	}
+	if again, err := repo.git.Reference("refs/heads/writ/learn/audited", true); err != nil || again.Hash() != ref.Hash() {
+		t.Errorf("the branch moved from %s to %v (%v)", ref.Hash(), again, err)
+	}
+}
+
+// TestE2ENodeDies holds that writ up ends and says so when writ-node is killed, that enforcement goes on, and that the next writ up takes over.
+func TestE2ENodeDies(t *testing.T) {
+	testneed.Root(t)
+	writ := buildPrograms(t)
+	const policy = "package policy\n\nworkload: closed: {\n\tmatch: cgroup: \"/writ-e2e-dies\"\n\tmode: \"enforce\"\n\texec: \"/usr/bin/date\": {}\n}\n"
+	repo := newTestRepo(t, starter(map[string]string{"apps/closed.cue": policy}))
+	cgroup, err := newDemoCgroup("/writ-e2e-dies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cgroup.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	denied := func(when string) {
+		t.Helper()
+		if _, err := cgroup.run(t.Context(), demoDenied); err == nil {
+			t.Errorf("%s: %s runs", when, demoDenied)
+		}
+		if _, err := cgroup.run(t.Context(), demoAllowed); err != nil {
+			t.Errorf("%s: %s does not run: %v", when, demoAllowed, err)
+		}
+	}
+	u := startUp(t, writ, repo)
+	u.inForce(t)
+	denied("at first")
+	pid, err := strconv.Atoi(u.child(t)["Pid"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range u.entries { // until its output ends
+	}
+	err = u.cmd.Wait()
+	if u.cmd.ProcessState.ExitCode() != exitNotDone || !strings.Contains(u.stderr.String(), "writ-node is gone") ||
+		!strings.Contains(u.stderr.String(), "hint: what it put in force stays in the kernel") {
+		t.Errorf("writ up ended with %v: %s", err, u.stderr.String())
+	}
+	denied("without writ-node")
+	u.start(t, u.pins, repo)
+	u.inForce(t)
+	denied("after the restart")
 }

@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -108,7 +107,7 @@ func examplePolicy(t testing.TB) map[string]string {
 // testUp is a writ up of a test, with folders and pins of its own.
 type testUp struct {
 	*demoUp
-	writ, dir string
+	writ, dir, pins string
 }
 
 func startUp(t testing.TB, writ string, repo *testRepo, args ...string) *testUp {
@@ -121,8 +120,8 @@ func startUp(t testing.TB, writ string, repo *testRepo, args ...string) *testUp 
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	u := &testUp{writ: writ, dir: dir}
 	pins := filepath.Join("/sys/fs/bpf", filepath.Base(dir))
+	u := &testUp{writ: writ, dir: dir, pins: pins}
 	t.Cleanup(func() {
 		if out, err := exec.Command(filepath.Join(filepath.Dir(writ), "writ-node"), "unload", "--pin-dir", pins).CombinedOutput(); err != nil {
 			t.Errorf("unload: %v\n%s", err, out)
@@ -160,14 +159,14 @@ func (u *testUp) inForce(t testing.TB) *inForce {
 	return e.InForce
 }
 
-// children lists "name uid" of the processes whose parent is writ up.
-func (u *testUp) children(t testing.TB) []string {
+// children returns the fields of /proc/PID/status of each process whose parent is writ up.
+func (u *testUp) children(t testing.TB) []map[string]string {
 	t.Helper()
 	names, err := filepath.Glob("/proc/[0-9]*/status")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []string
+	var found []map[string]string
 	for _, name := range names {
 		data, err := os.ReadFile(name)
 		if err != nil {
@@ -179,9 +178,18 @@ func (u *testUp) children(t testing.TB) []string {
 			fields[key] = strings.TrimSpace(value)
 		}
 		if fields["PPid"] == u.pid() {
-			uid, _, _ := strings.Cut(fields["Uid"], "\t")
-			found = append(found, fmt.Sprintf("%s %s", fields["Name"], uid))
+			found = append(found, fields)
 		}
 	}
 	return found
+}
+
+// child returns the status of writ-node, the only child.
+func (u *testUp) child(t testing.TB) map[string]string {
+	t.Helper()
+	found := u.children(t)
+	if len(found) != 1 || found[0]["Name"] != "writ-node" {
+		t.Fatalf("children of writ up: %v; want writ-node alone", found)
+	}
+	return found[0]
 }
