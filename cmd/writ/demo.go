@@ -119,7 +119,7 @@ func (d *demoRun) withRoot(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, cgroup.remove()) }()
 	d.pins = filepath.Join("/sys/fs/bpf", filepath.Base(d.dir))
-	defer func() { err = errors.Join(err, d.unload()) }()
+	defer func() { err = errors.Join(err, d.unload()) }() // before the folder with its state is removed
 	if err := d.startUp(ctx, "--node-arg=--pin-dir="+d.pins, "--node-arg=--state="+filepath.Join(d.dir, "node")); err != nil {
 		return err
 	}
@@ -311,7 +311,7 @@ func (d *demoRun) unload() error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.Command(node, "unload", "--pin-dir", d.pins).CombinedOutput()
+	out, err := exec.Command(node, "unload", "--pin-dir", d.pins, "--state", filepath.Join(d.dir, "node")).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("demo: writ-node unload: %w: %s", err, strings.TrimSpace(string(out)))
 	}

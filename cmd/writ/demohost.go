@@ -55,8 +55,28 @@ func (r *demoRepo) commit(subject string) error {
 	if err := r.tree.AddWithOptions(&git.AddOptions{All: true}); err != nil {
 		return err
 	}
-	_, err := r.tree.Commit(subject, &git.CommitOptions{Author: &object.Signature{Name: "Ann Author", Email: "ann@example.com", When: time.Now()}})
-	return err
+	author := &object.Signature{Name: "Ann Author", Email: "ann@example.com", When: time.Now()}
+	if _, err := r.tree.Commit(subject, &git.CommitOptions{Author: author}); err != nil {
+		return err
+	}
+	who, err := chooseAccount("", r.dir)
+	if err != nil {
+		return err
+	}
+	return giveTo(r.dir, who)
+}
+
+// giveTo hands a folder and all in it to the user that writ up and writ learn propose become. Without root it is theirs already.
+func giveTo(dir string, who account) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(name, who.uid, who.gid)
+	})
 }
 
 // merge fast-forwards main to a branch.

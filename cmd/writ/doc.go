@@ -8,8 +8,8 @@
 //
 // # Decisions
 //
-// Exit codes are a contract for every command: 0 done, 1 the policy says no, 2 the work could not be done. An interrupted command
-// exits with 130.
+// Exit codes are a contract for every command: 0 done, 1 the policy says no, 2 the work could not be done, an interrupted command among
+// them. writ up, which goes on until it is asked to end, then exits with 0.
 //
 // writ up and privileges. Evaluating policy and learning need no privilege, so writ up gives its own up before it reads the first byte of
 // policy: started as root it starts writ-node on one end of a socket pair and then becomes another user for good (--user; by default
@@ -21,6 +21,9 @@
 //
 // writ learn propose is its own process. It pushes with the credentials of the person who runs it, never with those that writ up
 // reads policy with.
+//
+// A state folder belongs to one user, and root never acts on what stands in it: explain, learn status and learn propose become its owner
+// first, and writ up refuses a folder of somebody else.
 //
 // Text from outside (paths, commit messages, error texts of peers) is quoted before it reaches a terminal.
 package main

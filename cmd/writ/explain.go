@@ -67,6 +67,9 @@ func explainIndex(c *cobra.Command, st state, bundleDir, repo string) (*ruleInde
 	if bundleDir != "" {
 		return readRuleIndex(bundleDir)
 	}
+	if err := st.becomeOwner(); err != nil {
+		return nil, err
+	}
 	if _, err := os.Stat(st.bundle()); errors.Is(err, os.ErrNotExist) {
 		return nil, hinted{fmt.Errorf("state folder %s holds no bundle", st.dir), "start writ up, or name a bundle with --bundle or a repository with --repo"}
 	}

@@ -73,6 +73,9 @@ func (r *testRepo) commit(t testing.TB, files map[string]string) {
 	if _, err := tree.Commit("policy: change", &git.CommitOptions{Author: &author}); err != nil {
 		t.Fatal(err)
 	}
+	if err := giveTo(r.dir, account{nobody, nobody}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // starter returns the files of writ init without its first workload, and more files.
@@ -123,7 +126,7 @@ func startUp(t testing.TB, writ string, repo *testRepo, args ...string) *testUp 
 	pins := filepath.Join("/sys/fs/bpf", filepath.Base(dir))
 	u := &testUp{writ: writ, dir: dir, pins: pins}
 	t.Cleanup(func() {
-		if out, err := exec.Command(filepath.Join(filepath.Dir(writ), "writ-node"), "unload", "--pin-dir", pins).CombinedOutput(); err != nil {
+		if out, err := exec.Command(filepath.Join(filepath.Dir(writ), "writ-node"), "unload", "--pin-dir", pins, "--state", filepath.Join(dir, "node")).CombinedOutput(); err != nil {
 			t.Errorf("unload: %v\n%s", err, out)
 		}
 	})

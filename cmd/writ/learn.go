@@ -38,6 +38,9 @@ func newLearnStatus(io stdio) *cobra.Command {
 The first column is what writ learn propose --event takes.`,
 		Example: "  writ learn status\n  writ learn status payments -o json",
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := st.becomeOwner(); err != nil {
+				return err
+			}
 			snapshot, err := readObservations(st)
 			if err != nil {
 				return err
@@ -94,7 +97,9 @@ func newLearnPropose(io stdio) *cobra.Command {
 		Long: `propose writes the rules that are missing for what writ up saw into the policy's CUE files, and pushes them as one commit for each
 workload to the branch writ/learn/WORKLOAD. The message carries the evidence. The same evidence twice gives no second commit.
 
-What was learned or audited is proposed. What was denied is proposed only when you name its event: you vouch for it.`,
+What was learned or audited is proposed. What was denied is proposed only when you name its event: you vouch for it.
+
+As root it becomes the owner of the state folder first, and pushes as that user.`,
 		Example: `  writ learn propose
   writ learn propose payments --dry-run
   writ learn propose --event 1f00c0ffee1f00c0`,
@@ -116,6 +121,9 @@ What was learned or audited is proposed. What was denied is proposed only when y
 }
 
 func propose(c *cobra.Command, io stdio, f proposeFlags, workload string) error {
+	if err := f.state.becomeOwner(); err != nil {
+		return err
+	}
 	src, err := f.state.source()
 	if err != nil {
 		return err

@@ -22,10 +22,9 @@ var version = ""
 
 // The exit codes are a contract for every command, now and later.
 const (
-	exitDone     = 0 // the work is done
-	exitPolicy   = 1 // the policy says no: it is invalid, or something violates it
-	exitNotDone  = 2 // the work could not be done: usage, files, network
-	exitSignaled = 130
+	exitDone    = 0 // the work is done
+	exitPolicy  = 1 // the policy says no: it is invalid, or something violates it
+	exitNotDone = 2 // the work could not be done: usage, files, network, or an interrupt
 )
 
 // hurriedGC is the garbage collector's target (see GOGC) of commands that end soon: evaluating CUE allocates much and keeps little, and
@@ -73,7 +72,8 @@ func run(ctx context.Context, args []string, io stdio) int {
 		compiler.Render(io.err, policy)
 		return exitPolicy
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		return exitSignaled
+		fmt.Fprintln(io.err, "writ: interrupted")
+		return exitNotDone
 	}
 	fmt.Fprintf(io.err, "writ: %v\n", err)
 	if errors.As(err, &hint) {

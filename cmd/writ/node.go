@@ -22,7 +22,10 @@ import (
 )
 
 // nodeTarget puts bundles in force on this host.
-type nodeTarget struct{ client *wire.Client }
+type nodeTarget struct {
+	client *wire.Client
+	before func(*bundle.Bundle) error // called before a bundle is put in force
+}
 
 // Name implements reconciler.Target.
 func (nodeTarget) Name() string { return "this host" }
@@ -35,6 +38,9 @@ func (t nodeTarget) Current(ctx context.Context) (string, error) {
 
 // Apply implements reconciler.Target.
 func (t nodeTarget) Apply(ctx context.Context, b *bundle.Bundle) error {
+	if err := t.before(b); err != nil {
+		return err
+	}
 	_, err := t.client.Apply(ctx, b)
 	return err
 }

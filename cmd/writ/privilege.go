@@ -8,8 +8,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
@@ -30,7 +32,7 @@ func chooseAccount(name, stateDir string) (account, error) {
 	if err1 == nil && err2 == nil && uid > 0 {
 		return account{uid, gid}, nil
 	}
-	if info, err := os.Stat(stateDir); err == nil {
+	if info, err := os.Lstat(stateDir); err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
 			return account{int(st.Uid), int(st.Gid)}, nil
 		}
@@ -76,16 +78,60 @@ func (a account) become() error {
 	return os.Setenv("HOME", "/nonexistent")
 }
 
-// prepareState makes the state folder and hands it to a.
+// prepareState makes the state folder for a, or checks that it is a's. Root never takes a folder from its owner, nor follows a link to one.
 func prepareState(dir string, a account) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
+	err := os.Mkdir(dir, 0o700)
+	if err == nil && os.Geteuid() == 0 {
+		err = os.Lchown(dir, a.uid, a.gid)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	uid, err := ownerOf(dir)
+	if err != nil {
+		return err
+	}
+	if uid != a.uid {
+		return hinted{fmt.Errorf("state folder %s belongs to user %d, and writ up would be user %d", dir, uid, a.uid),
+			fmt.Sprintf("add --user %d, or give another folder with --state", uid)}
+	}
+	return nil
+}
+
+// ownerOf returns the owner of a folder. A link to one is an error.
+func ownerOf(dir string) (uid int, err error) {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return 0, fmt.Errorf("state folder: %w", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() {
+		return 0, fmt.Errorf("state folder %s is not a folder; want one of its own, and no link", dir)
+	}
+	return int(st.Uid), nil
+}
+
+// becomeOwner gives up root, if this is root, for the owner of the state folder: what is in it is that user's word and not root's.
+func (s state) becomeOwner() error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	if err := os.Chown(dir, a.uid, a.gid); err != nil {
-		return fmt.Errorf("state folder: %w", err)
+	info, err := os.Lstat(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the reader says so
 	}
-	return nil
+	uid, err := ownerOf(s.dir)
+	if err != nil {
+		return err
+	}
+	return account{uid, int(info.Sys().(*syscall.Stat_t).Gid)}.become()
+}
+
+// ownsDir reports whether dir is a folder of this user.
+func ownsDir(dir string) bool {
+	uid, err := ownerOf(dir)
+	return err == nil && uid == os.Geteuid()
 }

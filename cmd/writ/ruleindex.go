@@ -19,6 +19,16 @@ import (
 type ruleIndex struct {
 	envelope bundle.Envelope
 	entries  map[schema.RuleID]explained
+	older    map[schema.RuleID]explained // of the bundle before, whose last events may still come
+}
+
+// find returns what an ID stands for.
+func (ix *ruleIndex) find(id schema.RuleID) (explained, bool) {
+	if e, ok := ix.entries[id]; ok {
+		return e, true
+	}
+	e, ok := ix.older[id]
+	return e, ok
 }
 
 // explained is what an ID stands for, with everything a person who is stopped wants to know.

@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -16,6 +17,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("WRIT_TEST_MAIN") == "1" { // a test runs this binary as writ
+		main()
+	}
 	testscript.Main(m, map[string]func(){"writ": main})
 }
 

@@ -29,10 +29,14 @@ func (s state) bundle() string       { return filepath.Join(s.dir, "bundle") }
 func (s state) observations() string { return filepath.Join(s.dir, "observations.json") }
 func (s state) sourceFile() string   { return filepath.Join(s.dir, "source.json") }
 
-// defaultState is /var/lib/writ for root and a folder of the XDG base directory specification for everyone else.
+// systemState is where writ up keeps its state when it was started as root.
+const systemState = "/var/lib/writ"
+
+// defaultState is systemState for root and for the user that writ up became there, and a folder of the XDG base directory specification for
+// everyone else.
 func defaultState() string {
-	if os.Geteuid() == 0 {
-		return "/var/lib/writ"
+	if os.Geteuid() == 0 || ownsDir(systemState) {
+		return systemState
 	}
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "writ")

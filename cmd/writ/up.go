@@ -26,6 +26,7 @@ import (
 	"github.com/writ-sec/writ/learn"
 	"github.com/writ-sec/writ/reconciler"
 	"github.com/writ-sec/writ/reconciler/gitauth"
+	"github.com/writ-sec/writ/schema/bundle"
 )
 
 // upFlags are the flags of writ up.
@@ -37,6 +38,7 @@ type upFlags struct {
 	user         string
 	accept       []string
 	proposeEvery time.Duration
+	proposeArgs  []string
 	nodeArgs     []string
 	auth         authFlags
 	out          outputFlag
@@ -70,6 +72,7 @@ up pulls at every interval, and at once on SIGHUP. When it ends, what is in forc
 	fl.StringVar(&f.user, "user", "", "user to become when started as root (default: who called sudo, else the owner of the state folder, else nobody)")
 	fl.StringSliceVar(&f.accept, "accept-commit", nil, "full hash of a commit to accept although it is no descendant of the one in force")
 	fl.DurationVar(&f.proposeEvery, "propose-every", 0, "time between runs of writ learn propose for what is learned; 0: only when asked")
+	fl.StringArrayVar(&f.proposeArgs, "propose-arg", nil, "argument for that writ learn propose, such as --propose-arg=--git-key-file=FILE: it pushes, so it has credentials of its own")
 	fl.StringArrayVar(&f.nodeArgs, "node-arg", nil, "argument for writ-node, such as --node-arg=--fold-window=1s")
 	c.MarkFlagsMutuallyExclusive("branch", "tag")
 	f.auth.register(c)
@@ -95,6 +98,7 @@ type runningUp struct {
 	client  *wire.Client // nil without a node
 	process *nodeProcess // nil unless started here
 	index   atomic.Pointer[ruleIndex]
+	hup     chan os.Signal
 	told    string // the commit in force that was printed last; of observe alone
 }
 
@@ -106,7 +110,11 @@ func up(ctx context.Context, io stdio, f upFlags, repository string) (err error)
 	if f.state.dir, err = filepath.Abs(f.state.dir); err != nil {
 		return err
 	}
-	u := &runningUp{flags: f, journal: newJournal(io, f.out)}
+	u := &runningUp{flags: f, journal: newJournal(io, f.out), hup: make(chan os.Signal, 1)}
+	signal.Notify(u.hup, syscall.SIGHUP)
+	defer signal.Stop(u.hup)
+	signal.Ignore(syscall.SIGPIPE) // who reads the output may leave; enforcement and learning go on
+	defer signal.Reset(syscall.SIGPIPE)
 	if err := u.takeNode(io); err != nil {
 		return err
 	}
@@ -184,7 +192,7 @@ func (u *runningUp) newReconciler(url string) (*reconciler.Reconciler, error) {
 	f := u.flags
 	targets := []reconciler.Target{reconciler.Folder{Path: f.state.bundle()}}
 	if u.client != nil {
-		targets = append([]reconciler.Target{nodeTarget{u.client}}, targets...) // in force first, explained next
+		targets = append([]reconciler.Target{nodeTarget{u.client, u.setIndex}}, targets...) // what people read comes last
 	}
 	return reconciler.New(reconciler.Config{
 		URL: url, Branch: f.branch, Tag: f.tag, Dir: f.state.clone(), Auth: f.auth.credentials(), Interval: f.interval, Targets: targets, AcceptCommits: f.accept,
@@ -195,10 +203,7 @@ func (u *runningUp) newReconciler(url string) (*reconciler.Reconciler, error) {
 func (u *runningUp) run(ctx context.Context, rec *reconciler.Reconciler) error {
 	group, ctx := errgroup.WithContext(ctx)
 	now := make(chan struct{}, 1)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	group.Go(func() error { return forward(ctx, hup, now) })
+	group.Go(func() error { return forward(ctx, u.hup, now) })
 	group.Go(func() error {
 		return rec.Run(ctx, now, func(o reconciler.Outcome) { u.observe(rec, o) })
 	})
@@ -230,17 +235,22 @@ func forward(ctx context.Context, hup <-chan os.Signal, now chan<- struct{}) err
 	}
 }
 
+// setIndex is called before a bundle is put in force, so that its first denial can be explained.
+func (u *runningUp) setIndex(b *bundle.Bundle) error {
+	ix, err := newRuleIndex(b)
+	if err != nil {
+		return err
+	}
+	if old := u.index.Load(); old != nil {
+		ix.older = old.entries
+	}
+	u.index.Store(ix)
+	return nil
+}
+
 func (u *runningUp) observe(rec *reconciler.Reconciler, o reconciler.Outcome) {
-	if last := rec.Last(); last != nil && o.Err == nil {
-		ix, err := newRuleIndex(last.Bundle)
-		if err != nil {
-			u.journal.write(entry{Notice: err.Error()})
-		} else {
-			u.index.Store(ix)
-		}
-		if o.Changed {
-			u.store.Settle(last.Policy)
-		}
+	if last := rec.Last(); last != nil && o.Changed {
+		u.store.Settle(last.Policy)
 	}
 	if e, ok := outcomeEntry(o, u.told); ok {
 		u.journal.write(e)
@@ -295,7 +305,7 @@ func (u *runningUp) watch(ctx context.Context) error {
 			}
 			r := reportEntry{Report: *m.Report}
 			if ix := u.index.Load(); ix != nil {
-				if e, ok := ix.entries[m.Report.Verdict.Rule]; ok {
+				if e, ok := ix.find(m.Report.Verdict.Rule); ok {
 					r.Rule = &e
 				}
 			}
@@ -348,7 +358,8 @@ func (u *runningUp) propose(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			out, err := exec.CommandContext(ctx, self, "learn", "propose", "--state", u.flags.state.dir).CombinedOutput()
+			args := append([]string{"learn", "propose", "--state", u.flags.state.dir}, u.flags.proposeArgs...)
+			out, err := exec.CommandContext(ctx, self, args...).CombinedOutput()
 			if err != nil && ctx.Err() == nil {
 				u.journal.write(entry{Notice: fmt.Sprintf("writ learn propose: %v: %s", err, strings.TrimSpace(string(out)))})
 			} else if text := strings.TrimSpace(string(out)); text != "" {
