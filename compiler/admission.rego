@@ -32,14 +32,30 @@ keys contains key if {
 	key := concat("", [ns, "/", k, "=", v])
 }
 
-sections contains text if {
+# sections holds the lists of workloads, by key. A section that is no such list is not in it.
+sections[key] := list if {
 	some key in keys
-	text := input.parameters.sections[key]
+	list := json.unmarshal(input.parameters.sections[key])
+	is_array(list)
+	every w in list {
+		well_formed(w)
+	}
+}
+
+# What selects a workload and names it must be there: without it a workload would apply to no Pod. Of damaged images, none is allowed.
+well_formed(w) if {
+	is_object(w)
+	is_string(w.n)
+	is_string(w.c)
+	is_object(w.l)
+	every v in w.l {
+		is_string(v)
+	}
 }
 
 workloads contains w if {
-	some text in sections
-	some w in json.unmarshal(text)
+	some list in sections
+	some w in list
 	every k, v in w.l {
 		labels[k] == v
 	}
@@ -59,8 +75,11 @@ leaving(kind, c) if {
 	old.image == c.image
 }
 
+# Deletion is never denied. A review that names no operation, as of an object that is already there, is judged.
+deletion if input.review.operation == "DELETE"
+
 violation contains {"msg": msg, "details": details} if {
-	input.review.operation != "DELETE"
+	not deletion
 	some c in containers
 	some w in workloads
 	not allowed(w, c.image)
@@ -70,11 +89,19 @@ violation contains {"msg": msg, "details": details} if {
 
 # What cannot be read is not allowed.
 violation contains {"msg": msg, "details": {"reason": "damaged"}} if {
+	not deletion
 	some key in keys
-	text := input.parameters.sections[key]
-	not json.is_valid(text)
+	_ = input.parameters.sections[key]
+	not sections[key]
 	msg := sprintf("the rules of section %q cannot be read; apply the policy again", [key])
 }
+
+violation contains {"msg": "the rules cannot be read; apply the policy again", "details": {"reason": "damaged"}} if {
+	not deletion
+	not has_sections
+}
+
+has_sections if is_object(input.parameters.sections)
 
 owner(w) := sprintf(", owner %s", [w.o]) if w.o
 

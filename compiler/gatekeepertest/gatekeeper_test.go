@@ -315,20 +315,72 @@ workload: none: {match: namespace: "shop", mode: "enforce", image: from: "good":
 	}
 }
 
-// TestDamagedSection denies when a section cannot be read.
+// damagedSections are values of a section that no compiler writes. With each of them, nothing could be said of the namespace's Pods.
+var damagedSections = map[string]any{
+	"no JSON":                "[{",
+	"empty":                  "",
+	"two values":             "[] []",
+	"null":                   "null",
+	"object":                 "{}",
+	"object of workloads":    `{"w": {"n": "w", "c": "c", "l": {}}}`,
+	"string":                 `"shop"`,
+	"number":                 "1",
+	"not a workload":         "[1]",
+	"null for a workload":    "[null]",
+	"workload of nothing":    "[{}]",
+	"no name":                `[{"c": "c", "l": {}}]`,
+	"no closure":             `[{"n": "w", "l": {}}]`,
+	"no labels":              `[{"n": "w", "c": "c"}]`,
+	"null labels":            `[{"n": "w", "c": "c", "l": null}]`,
+	"labels in a list":       `[{"n": "w", "c": "c", "l": ["a"]}]`,
+	"a label that is number": `[{"n": "w", "c": "c", "l": {"a": 1}}]`,
+	"the second is damaged":  `[{"n": "w", "c": "c", "l": {"a": "b"}}, {}]`,
+}
+
+const oneWorkload = "package policy\nworkload: w: {match: namespace: \"shop\", mode: \"enforce\", image: from: good: {}}\n"
+
+// TestDamagedSection denies when a section cannot be read, whatever the image, but never a deletion.
 func TestDamagedSection(t *testing.T) {
+	for name, text := range damagedSections {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t)
+			e.load(t, compile(t, oneWorkload).Bundle)
+			c := e.constraints[0].DeepCopy()
+			if err := unstructured.SetNestedField(c.Object, text, "spec", "parameters", "sections", "shop"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.AddConstraint(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			pod := newPod("shop", nil, "good")
+			results := e.review(t, request(t, admissionv1.Create, pod, nil))
+			if len(results) != 1 || results[0].EnforcementAction != "deny" || !strings.Contains(results[0].Msg, `section "shop" cannot be read`) {
+				t.Errorf("results %v; want one denial", results)
+			}
+			if results := e.review(t, request(t, admissionv1.Delete, pod, pod)); len(results) > 0 {
+				t.Errorf("deletion: results %v; want none", results)
+			}
+		})
+	}
+}
+
+// TestAudit judges objects that are already there, of which Gatekeeper's audit says no operation.
+func TestAudit(t *testing.T) {
 	e := newEngine(t)
-	e.load(t, compile(t, "package policy\nworkload: w: {match: namespace: \"shop\", mode: \"enforce\", image: from: good: {}}\n").Bundle)
-	c := e.constraints[0].DeepCopy()
-	if err := unstructured.SetNestedField(c.Object, "[{", "spec", "parameters", "sections", "shop"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := e.AddConstraint(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
-	results := e.review(t, request(t, admissionv1.Create, newPod("shop", nil, "good"), nil))
-	if len(results) != 1 || results[0].EnforcementAction != "deny" || !strings.Contains(results[0].Msg, "cannot be read") {
-		t.Errorf("results %v; want one denial", results)
+	e.load(t, compile(t, oneWorkload).Bundle)
+	for image, want := range map[string]int{"good": 0, "bad": 1} {
+		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(newPod("shop", nil, image))
+		if err != nil {
+			t.Fatal(err)
+		}
+		responses, err := e.Review(t.Context(), target.AugmentedUnstructured{Object: unstructured.Unstructured{Object: object},
+			Namespace: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}}, reviews.EnforcementPoint(enforcementPoint))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := responses.Results(); len(got) != want {
+			t.Errorf("image %s: results %v; want %d", image, got, want)
+		}
 	}
 }
 
