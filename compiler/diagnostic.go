@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/writ-sec/writ/schema"
@@ -24,7 +26,8 @@ type Diagnostic struct {
 	Source string     `json:"source,omitempty"` // the line at Pos, without its newline
 }
 
-// String returns "file:line:col: path: what is wrong", in one line; a warning has its code at the end.
+// String returns "file:line:col: path: what is wrong", in one line fit for a terminal: what cannot be printed is escaped as Go does.
+// A warning has its code at the end.
 func (d Diagnostic) String() string {
 	var b strings.Builder
 	switch {
@@ -39,6 +42,21 @@ func (d Diagnostic) String() string {
 	b.WriteString(d.Msg)
 	if d.Code != "" {
 		b.WriteString(" (" + d.Code + ")")
+	}
+	return escape(b.String())
+}
+
+// escape writes what is no printable character as an escape sequence of Go. File names, and values in CUE's own words, are as their
+// author wrote them.
+func escape(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRune(r)
+		b.WriteString(q[1 : len(q)-1])
 	}
 	return b.String()
 }
@@ -79,7 +97,7 @@ func Render(w io.Writer, ds []Diagnostic) {
 			fmt.Fprintf(w, "    %s\n    %s^\n", line, pad)
 		}
 		if d.Hint != "" {
-			fmt.Fprintf(w, "    hint: %s\n", d.Hint)
+			fmt.Fprintf(w, "    hint: %s\n", escape(d.Hint))
 		}
 	}
 }
@@ -87,7 +105,8 @@ func Render(w io.Writer, ds []Diagnostic) {
 // maxExcerpt bounds a printed source line in bytes: a terminal line, roughly.
 const maxExcerpt = 160
 
-// excerpt returns a source line fit for a terminal, and the white space that stands below everything before the column.
+// excerpt returns a source line fit for a terminal, with a dot for each character that is not printable: a control sequence could rewrite
+// the screen, and an override of the direction of text show other source than is there. It returns too the white space that stands below everything before the column.
 func excerpt(source string, col int) (line, pad string) {
 	before := min(col-1, len(source))
 	start, end := 0, len(source)
@@ -103,7 +122,7 @@ func excerpt(source string, col int) (line, pad string) {
 	}
 	printable := func(s string) string {
 		return strings.Map(func(r rune) rune {
-			if r != '\t' && (r < 0x20 || r == 0x7f) {
+			if !unicode.IsPrint(r) && r != '\t' {
 				return '·'
 			}
 			return r
