@@ -17,6 +17,8 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,23 +48,15 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 { // sshd of root wants this folder, which its service makes
-		if err := os.Mkdir("/run/sshd", 0o755); err == nil {
-			t.Cleanup(func() { os.Remove("/run/sshd") })
-		}
+	if os.Geteuid() == 0 {
+		privilegeSeparation(t)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	listener.Close()
 	_, hostKey, hostPublic := NewKey(t)
 	private, key, public := NewKey(t)
-	config := write(t, fmt.Sprintf("ListenAddress %s\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nStrictModes no\nUsePAM no\n"+
+	config := fmt.Sprintf("HostKey %s\nAuthorizedKeysFile %s\nPidFile none\nStrictModes no\nUsePAM no\n"+
 		"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\n",
-		addr, hostKey, write(t, string(ssh.MarshalAuthorizedKey(public)))))
-	run(t, addr, binary, config)
+		hostKey, write(t, string(ssh.MarshalAuthorizedKey(public))))
+	addr := listen(t, binary, config)
 	return &Server{URL: fmt.Sprintf("ssh://%s@%s", me.Username, addr), Addr: addr, Private: private, KeyFile: key,
 		KnownHosts: write(t, KnownHost(addr, hostPublic))}
 }
@@ -100,18 +94,40 @@ func write(t testing.TB, data string) string {
 	return name
 }
 
-// run starts sshd and waits until it listens.
-func run(t testing.TB, addr, binary, config string) {
+// listen starts sshd on a port that is free. Between its choice and its use another process may take the port.
+func listen(t testing.TB, binary, config string) string {
 	t.Helper()
-	var log bytes.Buffer
+	for range 5 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		l.Close()
+		said, ok := run(t, binary, write(t, "ListenAddress "+addr+"\n"+config))
+		if ok {
+			return addr
+		}
+		if !strings.Contains(said, "already in use") {
+			testneed.Skip(t, "needs an sshd that starts as this user: "+said)
+		}
+	}
+	t.Fatal("sshd finds no free port in 5 tries")
+	return ""
+}
+
+// run starts sshd and waits until it says that it listens: a connection might reach another process. If it ends, what it said is returned.
+func run(t testing.TB, binary, config string) (said string, ok bool) {
+	t.Helper()
+	log := &output{}
 	cmd := exec.Command(binary, "-D", "-e", "-f", config)
-	cmd.Stderr = &log
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // it is killed below
+		_ = cmd.Wait() // it is killed below, or says itself what is wrong
 		close(ended)
 	}()
 	t.Cleanup(func() {
@@ -120,21 +136,37 @@ func run(t testing.TB, addr, binary, config string) {
 			return
 		}
 		<-ended
-	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			conn.Close()
-			return
+		if t.Failed() {
+			t.Logf("sshd said:\n%s", log)
 		}
+	})
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(log.String(), "Server listening on"); {
 		select {
-		case err := <-ended:
-			ended <- err
-			testneed.Skip(t, fmt.Sprintf("needs an sshd that starts as this user: %v: %s", err, log.String()))
-		default:
+		case <-ended:
+			return log.String(), false
+		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("sshd does not listen: %s", log.String())
+			t.Fatalf("sshd does not listen: %s", log)
 		}
 	}
+	return "", true
+}
+
+// output is what a process says, for reading while it runs.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
