@@ -110,6 +110,7 @@ enum lost {
 	LOST_WALK,
 	LOST_SIGNAL,
 	LOST_BUDGET,
+	LOST_RACE,
 	LOST_CAUSES,
 };
 

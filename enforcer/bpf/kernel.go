@@ -233,6 +233,7 @@ var lostCauses = [...]string{
 	"walk",         // the path changed each time it was read; judged as of unknown origin
 	"signal",       // a denied task could not be killed
 	"glob-steps",   // a pattern took too long and did not match
+	"fold-race",    // a repetition that may have been counted into an entry that the agent had taken
 }
 
 // Lost returns how often something was lost since the pins were made, by cause; causes that never happened are left out. What is

@@ -12,7 +12,8 @@ static __always_inline void send(struct scratch *s)
 
 	if (bpf_ringbuf_reserve_dynptr(&events, sizeof(*e) + object_len + parent_len, 0, &d)) {
 		bpf_ringbuf_discard_dynptr(&d, 0);
-		count_lost(LOST_RING);
+		struct fold *f = e->folded ? bpf_map_lookup_elem(&folds, &e->key) : 0;
+		count_losses(LOST_RING, f ? f->count : 1); /* with what other CPUs have counted meanwhile */
 		if (e->folded)
 			bpf_map_delete_elem(&folds, &e->key); /* so that the next one tries again */
 		return;
@@ -25,6 +26,18 @@ static __always_inline void send(struct scratch *s)
 	bpf_ringbuf_submit_dynptr(&d, 0);
 }
 
+/*
+ * Counts a repetition. The agent may take the entry between the look-up and the addition, which then goes nowhere. So the entry is looked
+ * up again, and one that is gone counts as a loss. It may have been taken just after the addition: then one too many is told, never one too few.
+ */
+static __always_inline void repeat(struct event *e, struct fold *f)
+{
+	__sync_fetch_and_add(&f->count, 1);
+	f->last = e->time;
+	if (bpf_map_lookup_elem(&folds, &e->key) != f)
+		count_lost(LOST_RACE);
+}
+
 /* Sends the event, or only counts it if the same was sent and the agent has not yet taken the count. */
 static __always_inline void report(struct scratch *s)
 {
@@ -32,8 +45,7 @@ static __always_inline void report(struct scratch *s)
 	struct fold *f = bpf_map_lookup_elem(&folds, &e->key), fresh = {};
 
 	if (f) {
-		__sync_fetch_and_add(&f->count, 1);
-		f->last = e->time;
+		repeat(e, f);
 		return;
 	}
 	fresh.count = 1;
@@ -42,8 +54,7 @@ static __always_inline void report(struct scratch *s)
 	if (!e->folded) {
 		f = bpf_map_lookup_elem(&folds, &e->key);
 		if (f) { /* another CPU was faster */
-			__sync_fetch_and_add(&f->count, 1);
-			f->last = e->time;
+			repeat(e, f);
 			return;
 		}
 		count_lost(LOST_FOLD);

@@ -86,6 +86,9 @@ func benchmarkExec(b *testing.B, r *rig, p string, status int) {
 	b.ReportMetric(at(n/2-0.98*math.Sqrt(n)), "%low95")
 	b.ReportMetric(at(n/2+0.98*math.Sqrt(n)), "%high95")
 	b.ReportMetric(float64(hooks.Nanoseconds())/sample, "ns-in-hooks/exec")
+	if low := at(n/2 - 0.98*math.Sqrt(n)); status == 0 && len(ratios) >= 500 && low >= 1 {
+		b.Errorf("the lower bound of the overhead is %.2f %%; want less than 1 %%", low)
+	}
 }
 
 // hookTime is the time that the hooks took since they were loaded, while statistics were on.
@@ -132,4 +135,7 @@ func BenchmarkRootReplace(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(compile.Nanoseconds())/float64(b.N), "ns-compile/op")
+	if mean := b.Elapsed() / time.Duration(b.N); b.N >= 20 && mean >= 25*time.Millisecond {
+		b.Errorf("replacing takes %v; want less than 25ms", mean)
+	}
 }

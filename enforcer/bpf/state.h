@@ -175,11 +175,16 @@ struct ctx {
 	char *path; /* of the walk, the comparison or the glob under way */
 };
 
-static __always_inline void count_lost(__u32 cause)
+static __always_inline void count_losses(__u32 cause, __u64 losses)
 {
 	__u64 *n = bpf_map_lookup_elem(&lost, &cause);
 	if (n)
-		__sync_fetch_and_add(n, 1);
+		__sync_fetch_and_add(n, losses);
+}
+
+static __always_inline void count_lost(__u32 cause)
+{
+	count_losses(cause, 1);
 }
 
 static __always_inline struct scratch *claim(void)
