@@ -164,6 +164,9 @@ A running writ-node is asked over its socket. Where none runs, what one left pin
 			} else if err != nil && c.Flags().Changed("socket") {
 				return err
 			}
+			if c.Flags().Changed("pin-dir") && !c.Flags().Changed("state") {
+				stateDir = "" // the default one is another agent's
+			}
 			return node.Unload(pinDir, stateDir)
 		},
 	}

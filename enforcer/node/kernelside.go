@@ -4,7 +4,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,9 +138,8 @@ func programName(p uint64) string { return strconv.FormatUint(p, 16) }
 func parseProgram(s string) (uint64, error) { return strconv.ParseUint(s, 16, 64) }
 
 // Unload takes everything out of force that a writ-node pinned in a directory and nobody serves any more, and forgets the generation
-// saved in the state directory.
+// saved in the state directory. No state directory: none is touched.
 func Unload(pinDir, stateDir string) error {
-	pinDir, stateDir = cmp.Or(pinDir, DefaultPinDir), cmp.Or(stateDir, DefaultStateDir)
 	if on, err := onBPFFS(pinDir); err != nil {
 		return err
 	} else if _, err := os.Stat(pinDir); !on || errors.Is(err, os.ErrNotExist) {
@@ -150,6 +148,9 @@ func Unload(pinDir, stateDir string) error {
 	k, err := bpf.Open(bpf.Config{PinDir: pinDir})
 	if err != nil {
 		return err
+	}
+	if stateDir == "" {
+		return errors.Join(k.Unload(), releasePinDir(pinDir))
 	}
 	s, err := openStore(stateDir)
 	if err != nil {

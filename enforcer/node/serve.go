@@ -86,12 +86,13 @@ func listenUnix(path string, owner int) (*net.UnixListener, error) {
 			return nil, fmt.Errorf("socket %q: replace the old one: %w", path, err)
 		}
 	}
+	old := unix.Umask(0o177) // nobody else may connect, from the first moment on
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	unix.Umask(old)
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w; is %q a directory?", err, filepath.Dir(path))
 	}
-	// Until here the umask decides who may connect; the check of each peer's user does not depend on it.
-	if err := errors.Join(os.Chmod(path, 0o600), os.Chown(path, owner, -1)); err != nil {
+	if err := os.Lchown(path, owner, -1); err != nil { // no link is followed, should somebody have put one there
 		return nil, errors.Join(fmt.Errorf("socket %q: %w", path, err), l.Close())
 	}
 	return l, nil

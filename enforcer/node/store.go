@@ -53,11 +53,27 @@ func openStore(dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w; give another with --state", err)
 	}
+	if err := checkOwn(dir); err != nil {
+		return nil, err
+	}
 	lock, err := lockFile(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("state directory %q: %w", dir, err)
 	}
 	return &store{dir: dir, lock: lock}, nil
+}
+
+// checkOwn holds that nobody else can write in the state directory: what stands there is put in force as root.
+func checkOwn(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("state directory %q: %w", dir, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("state directory %q: want a directory, no link, that belongs to user %d and that nobody else can write; it belongs to user %d and has the mode %04o",
+			dir, os.Geteuid(), st.Uid, st.Mode&0o7777)
+	}
+	return nil
 }
 
 // Close lets another process have the directory.

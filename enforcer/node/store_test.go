@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/writ-sec/writ/schema"
@@ -162,4 +163,29 @@ func FuzzReadGeneration(f *testing.F) {
 			t.Fatal("accepted a manifest that does not hold")
 		}
 	})
+}
+
+// TestStateOfOthers holds that what others can write is not put in force.
+func TestStateOfOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s, err := openStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStore(link); err == nil || !strings.Contains(err.Error(), "no link") {
+		t.Errorf("a link: %v", err)
+	}
+	if err := os.Chmod(dir, 0o770); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStore(dir); err == nil || !strings.Contains(err.Error(), "has the mode 0770") {
+		t.Errorf("a directory that a group can write: %v", err)
+	}
 }
