@@ -50,6 +50,10 @@ func TestE2EBadHost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { wantRefusal(t, exec.Command(unshare, "--mount", "sh", "-c", c.script), c.want) })
 		_ = os.RemoveAll(pins)
 	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	wantRefusal(t, exec.Command(node, "run", "--socket", filepath.Join(dir, "s"), "--state", dir, "--pin-dir", pins), []string{"nobody else can write", "0777"})
 	if probe, err := exec.Command(node, "probe", "--backend", "lsm").CombinedOutput(); err == nil {
 		t.Logf("this kernel runs BPF LSM programs, so a kernel without is not to be had here:\n%s", probe)
 		return
