@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -152,7 +153,8 @@ func newUnload() *cobra.Command {
 		Short: "Take everything out of force",
 		Long: `unload takes everything out of force and forgets the saved generation.
 
-A running writ-node is asked over its socket. Where none runs, what one left pinned is removed.`,
+A running writ-node is asked over its socket. Where none runs, what one left pinned is removed.
+With a --pin-dir that is not the default, no saved generation is forgotten unless --state names it.`,
 		Example: "  sudo writ-node unload\n  sudo writ-node unload --pin-dir /sys/fs/bpf/writ",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -164,8 +166,8 @@ A running writ-node is asked over its socket. Where none runs, what one left pin
 			} else if err != nil && c.Flags().Changed("socket") {
 				return err
 			}
-			if c.Flags().Changed("pin-dir") && !c.Flags().Changed("state") {
-				stateDir = "" // the default one is another agent's
+			if !c.Flags().Changed("state") {
+				stateDir = defaultState(pinDir)
 			}
 			return node.Unload(pinDir, stateDir)
 		},
@@ -175,4 +177,13 @@ A running writ-node is asked over its socket. Where none runs, what one left pin
 	c.Flags().StringVar(&stateDir, "state", node.DefaultStateDir, "directory of its last generation")
 	c.MarkFlagsMutuallyExclusive("socket", "pin-dir")
 	return c
+}
+
+// defaultState is the state directory that goes with a pin directory, where none is given; "": not known. The default one goes with the
+// default pins alone: it may be that of another writ-node.
+func defaultState(pinDir string) string {
+	if filepath.Clean(pinDir) == node.DefaultPinDir {
+		return node.DefaultStateDir
+	}
+	return ""
 }

@@ -335,35 +335,6 @@ func TestRootWhatANodeCannotSelectIsTold(t *testing.T) {
 	}
 }
 
-func TestRootUnloadLeavesNothing(t *testing.T) {
-	h := newHost(t)
-	bad, cg := h.program("bad"), h.cgroup("/c")
-	a := h.start()
-	w := newWorkload("w", cg, schema.ModeEnforce)
-	a.apply(w)
-	h.wantDenied(cg, bad)
-	c := a.client()
-	if err := c.Unload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	h.wantAllowed(cg, bad)
-	h.wantNoPins()
-	if st := a.status(); st.Generation != "" {
-		t.Errorf("status after unload: %+v", st)
-	}
-	a.apply(w) // the same agent goes on
-	h.wantDenied(cg, bad)
-	a.stop()
-	h.command(0, "", "unload", "--pin-dir", h.pins, "--state", h.state)
-	h.wantAllowed(cg, bad)
-	h.wantNoPins()
-	h.command(2, "nothing is pinned", "unload", "--pin-dir", h.pins, "--state", h.state)
-	a = h.start()
-	if st := a.status(); st.Generation != "" {
-		t.Errorf("an unloaded generation came back: %+v", st)
-	}
-}
-
 // wantNoPins holds that nothing is left in the pin directory, nor mounted there.
 func (h *host) wantNoPins() {
 	h.t.Helper()
