@@ -70,7 +70,7 @@ func checkOwn(dir string) error {
 		return fmt.Errorf("state directory %q: %w", dir, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		return fmt.Errorf("state directory %q: want a directory, no link, that belongs to user %d and that nobody else can write; it belongs to user %d and has the mode %04o",
+		return fmt.Errorf("state directory %q: want a directory, no link, that belongs to user %d and that nobody else can write; it belongs to user %d and has the mode %04o; give another with --state",
 			dir, os.Geteuid(), st.Uid, st.Mode&0o7777)
 	}
 	return nil

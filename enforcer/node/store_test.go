@@ -182,6 +182,17 @@ func TestStateOfOthers(t *testing.T) {
 	if _, err := openStore(link); err == nil || !strings.Contains(err.Error(), "no link") {
 		t.Errorf("a link: %v", err)
 	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, 65534, -1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openStore(dir); err == nil || !strings.Contains(err.Error(), "belongs to user 65534") {
+			t.Errorf("a directory of another user: %v", err)
+		}
+		if err := os.Chown(dir, 0, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.Chmod(dir, 0o770); err != nil {
 		t.Fatal(err)
 	}
