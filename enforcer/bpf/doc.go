@@ -79,8 +79,9 @@
 // What a rule allows is not reported. The first time of a behaviour (bound cgroup, program, object, parent, origin, action,
 // reason) is sent through a ring buffer, repetitions are counted in a table, which Read empties entry by entry once in a fold
 // window. The table has keyed hashes of 64 bits for the paths: two behaviours with the same hashes count as one. Each loss has a
-// cause and a count ([Kernel.Lost]). An exec that counts into an entry in the very moment in which Read takes it sees
-// that the entry is gone, and is counted as "fold-race".
+// cause and a count ([Kernel.Lost]). A repetition that looked up an entry which Read takes meanwhile sees that the entry is gone,
+// and is counted as "fold-race". That may be one too many. It is one too few only if the kernel is held up between copying an entry
+// and unlinking it, under the lock of the bucket, for as long as an addition and a look-up take: no call does both at once.
 //
 // # Failing
 //

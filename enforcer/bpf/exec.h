@@ -80,6 +80,8 @@ struct fold_key {
 	__u8 pad;
 };
 
+#define SEALED (1ULL << 63) /* in the count: the entry's event could not be sent, and what it counted is told as lost */
+
 struct fold {
 	__u64 count;
 	__u64 first; /* nanoseconds of CLOCK_BOOTTIME */

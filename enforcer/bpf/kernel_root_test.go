@@ -4,7 +4,6 @@
 package bpf
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -212,70 +211,6 @@ func TestRootProbe(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", b)
-}
-
-func TestRootFold(t *testing.T) {
-	r := newRig(t, Config{FoldWindow: time.Second})
-	r.program("p")
-	r.program("q")
-	r.enforce(workload(schema.ModeAudit))
-	run := r.runner(r.exe("runner"))
-	n := fewer(10_000)
-	var paths []string
-	for range n {
-		paths = append(paths, r.dir+"/p")
-	}
-	paths = append(paths, r.dir+"/q")
-	records := r.judged(func() { run(paths) })
-	counts := map[string]uint64{}
-	for _, rec := range records {
-		counts[string(rec.Object)] += rec.Count
-		if rec.Last.Before(rec.First) || time.Since(rec.First) > 10*time.Minute {
-			t.Errorf("record from %v to %v", rec.First, rec.Last)
-		}
-	}
-	if counts[r.dir+"/p"] != uint64(n) || counts[r.dir+"/q"] != 1 {
-		t.Errorf("counts %v; want %d and 1", counts, n)
-	}
-	if len(records) > n/2 {
-		t.Errorf("%d records for %d execs of the same program: nothing was folded", len(records), n)
-	}
-	if lost := r.lost(); len(lost) > 0 {
-		t.Errorf("lost %v", lost)
-	}
-}
-
-// What nobody reads is counted: either it is in the ring, or it is lost.
-func TestRootRingFull(t *testing.T) {
-	r := newRig(t, Config{RingSize: 4096})
-	r.enforce(workload(schema.ModeAudit))
-	run := r.runner(r.exe("runner"))
-	n := 200
-	var paths []string
-	for i := range n {
-		paths = append(paths, r.program("p"+strings.Repeat("x", i)))
-	}
-	run(paths)
-	lost := r.lost()
-	records := r.judgedSoFar()
-	if lost["ring-buffer"] == 0 || uint64(len(records))+lost["ring-buffer"] != uint64(n) {
-		t.Errorf("%d records and lost %v; want %d together", len(records), lost, n)
-	}
-	for range 2 { // what was lost is tried again, not folded into nothing
-		records = r.judged(func() { run(paths[n-1:]) })
-	}
-	if len(records) != 1 {
-		t.Errorf("records %+v; want one", records)
-	}
-}
-
-func (r *rig) judgedSoFar() (records []Record) {
-	past, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := r.k.Read(past, func(rec Record) error { records = append(records, rec); return nil }); err != nil {
-		r.t.Fatal(err)
-	}
-	return records
 }
 
 // While a program is replaced again and again, each exec is judged by the old or by the new one, and both say the same of these two.

@@ -125,8 +125,8 @@ func (r *reader) first() error {
 	return r.fn(rec)
 }
 
-// sweep takes entries that are older than a window out of the fold table and hands over their repetitions. An exec that looked its
-// entry up just before it is taken may count into nothing; the kernel offers no way to prevent it, and the next such exec is sent anew.
+// sweep takes entries that are older than a window out of the fold table and hands over their repetitions. An exec that
+// looked its entry up just before it is taken may count into nothing. The exec sees that the entry is gone, and counts a "fold-race".
 func (r *reader) sweep(window time.Duration) error {
 	now := bootNow()
 	live := map[foldKey]bool{}
@@ -182,7 +182,7 @@ func (r *reader) take(key foldKey) error {
 	}
 	rec, ok := r.known[key]
 	delete(r.known, key)
-	if f.Count <= 1 {
+	if f.Count <= 1 || f.Count&sealed != 0 {
 		return nil
 	}
 	if !ok {

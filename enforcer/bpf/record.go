@@ -45,6 +45,9 @@ const (
 // foldKey is struct fold_key: what makes two events the same behaviour. It is compared whole and never taken apart.
 type foldKey [foldKeySize]byte
 
+// sealed is SEALED: the count of such an entry is told as lost already.
+const sealed = 1 << 63
+
 // fold is struct fold. Times are nanoseconds of CLOCK_BOOTTIME.
 type fold struct{ Count, First, Last uint64 }
 

@@ -13,7 +13,8 @@ static __always_inline void send(struct scratch *s)
 	if (bpf_ringbuf_reserve_dynptr(&events, sizeof(*e) + object_len + parent_len, 0, &d)) {
 		bpf_ringbuf_discard_dynptr(&d, 0);
 		struct fold *f = e->folded ? bpf_map_lookup_elem(&folds, &e->key) : 0;
-		count_losses(LOST_RING, f ? f->count : 1); /* with what other CPUs have counted meanwhile */
+		__u64 losses = f ? __sync_lock_test_and_set(&f->count, SEALED) : 1; /* with what other CPUs have counted meanwhile */
+		count_losses(LOST_RING, losses & SEALED ? 1 : losses);
 		if (e->folded)
 			bpf_map_delete_elem(&folds, &e->key); /* so that the next one tries again */
 		return;
@@ -28,13 +29,14 @@ static __always_inline void send(struct scratch *s)
 
 /*
  * Counts a repetition. The agent may take the entry between the look-up and the addition, which then goes nowhere. So the entry is looked
- * up again, and one that is gone counts as a loss. It may have been taken just after the addition: then one too many is told, never one too few.
+ * up again, and one that is gone counts as a loss. It may have been taken just after the addition: then one too many is told. An entry
+ * that another CPU is about to delete takes no more counts.
  */
 static __always_inline void repeat(struct event *e, struct fold *f)
 {
-	__sync_fetch_and_add(&f->count, 1);
+	__u64 before = __sync_fetch_and_add(&f->count, 1);
 	f->last = e->time;
-	if (bpf_map_lookup_elem(&folds, &e->key) != f)
+	if ((before & SEALED) || bpf_map_lookup_elem(&folds, &e->key) != f)
 		count_lost(LOST_RACE);
 }
 
