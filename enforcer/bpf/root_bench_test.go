@@ -24,6 +24,9 @@ import (
 // BenchmarkRootExec measures fork, an allowed exec and the program's end, under 10,000 rules and in a cgroup without any, in pairs whose
 // order alternates. It reports the median of the ratios and its 95 % interval by order statistics, in percent over 100, and the time
 // that the hooks themselves take for each exec. The programs are true(1), and the shortest there can be, which costs nothing itself.
+//
+// It fails if the lower bound of true(1) is 1 % or more. The shortest program is measured without a bar: beside so little work the same
+// hooks are 2 to 3 %.
 func BenchmarkRootExec(b *testing.B) {
 	b.Run("true", func(b *testing.B) {
 		path, err := filepath.EvalSymlinks(testneed.Binary(b, "true", "install coreutils"))
@@ -86,7 +89,7 @@ func benchmarkExec(b *testing.B, r *rig, p string, status int) {
 	b.ReportMetric(at(n/2-0.98*math.Sqrt(n)), "%low95")
 	b.ReportMetric(at(n/2+0.98*math.Sqrt(n)), "%high95")
 	b.ReportMetric(float64(hooks.Nanoseconds())/sample, "ns-in-hooks/exec")
-	if low := at(n/2 - 0.98*math.Sqrt(n)); status == 0 && len(ratios) >= 500 && low >= 1 {
+	if low := at(n/2 - 0.98*math.Sqrt(n)); status == 0 && b.N >= 200 && low >= 1 {
 		b.Errorf("the lower bound of the overhead is %.2f %%; want less than 1 %%", low)
 	}
 }
@@ -118,11 +121,12 @@ func timeExec(b *testing.B, cgroup *os.File, path string, status int) time.Durat
 	return took
 }
 
-// BenchmarkRootReplace measures compiling 10,000 rules and putting them in force.
+// BenchmarkRootReplace measures compiling 10,000 rules and putting them in force. It fails if the median is 25 ms or more.
 func BenchmarkRootReplace(b *testing.B) {
 	r := newRig(b, Config{})
 	ws := []*schema.Workload{manyRules(10_000, "/opt/app")}
 	var compile time.Duration
+	var took []time.Duration
 	for b.Loop() {
 		start := time.Now()
 		im, err := Compile(ws, 1)
@@ -133,9 +137,12 @@ func BenchmarkRootReplace(b *testing.B) {
 		if err := r.k.SetProgram(0, im); err != nil {
 			b.Fatal(err)
 		}
+		took = append(took, time.Since(start))
 	}
 	b.ReportMetric(float64(compile.Nanoseconds())/float64(b.N), "ns-compile/op")
-	if mean := b.Elapsed() / time.Duration(b.N); b.N >= 20 && mean >= 25*time.Millisecond {
-		b.Errorf("replacing takes %v; want less than 25ms", mean)
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "ns-median")
+	if median := took[len(took)/2]; b.N >= 10 && median >= 25*time.Millisecond {
+		b.Errorf("replacing 10,000 rules takes %v; want less than 25ms", median)
 	}
 }
