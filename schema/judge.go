@@ -4,6 +4,7 @@
 package schema
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 // Action is what an enforcer does with an event.
 type Action string
 
-// The actions.
+// The actions, from the weakest to the strictest.
 const (
 	ActionAllow Action = "allow" // a rule allows it, or nothing forbids it
 	ActionLearn Action = "learn" // no rule allows it; it happens and is marked as new
@@ -20,19 +21,54 @@ const (
 	ActionDeny  Action = "deny"  // no rule allows it; it does not happen
 )
 
+// strictness orders actions.
+func (a Action) strictness() int {
+	return slices.Index([]Action{ActionAllow, ActionLearn, ActionAudit, ActionDeny}, a)
+}
+
 // Reason is why a verdict is what it is, from a closed vocabulary.
 type Reason string
 
-// The reasons.
+// The reasons for which something is allowed.
 const (
 	ReasonRule      Reason = "rule"      // Rule allows it
+	ReasonHolds     Reason = "holds"     // all conditions on the Pod hold; Rule is the closure that decides the mode
+	ReasonBuiltin   Reason = "builtin"   // Rule is one without a line of policy: [BuiltinProbe]
 	ReasonOpen      Reason = "open"      // no workload of this container mentions the plane
 	ReasonUncovered Reason = "uncovered" // no workload selects the container
-	ReasonNoRule    Reason = "no-rule"   // the plane is closed and no rule names the object
-	ReasonParent    Reason = "parent"    // Rule names the object, but for another caller
-	ReasonOrigin    Reason = "origin"    // the object has no path that a rule could allow
-	ReasonReference Reason = "reference" // the image reference does not parse
 )
+
+// The reasons for which something is not allowed by a closed plane.
+const (
+	ReasonNoRule  Reason = "no-rule"      // the plane is closed and no rule names the object
+	ReasonParent  Reason = "parent"       // Rule names the program, but for another caller
+	ReasonRead    Reason = "read-only"    // Rule names the file, but for reading alone
+	ReasonPort    Reason = "port"         // Rule names the peer, but another port or protocol
+	ReasonRequest Reason = "request"      // Rule names the peer and the port, but other requests
+	ReasonPeer    Reason = "peer-unknown" // the address is a Pod's, nobody knows which, and no rule names the address
+	ReasonOrigin  Reason = "origin"       // the object has no path that a rule could allow
+)
+
+// The reasons for which a condition does not hold. Image: [ReasonNoRule] if no pattern matches.
+const (
+	ReasonReference Reason = "reference" // the image reference does not parse
+	ReasonSigner    Reason = "signer"    // no signer that the workload names has signed the image; Rule is the first of them
+	ReasonGate      Reason = "gate"      // the image does not pass the gate that Rule names
+	ReasonField     Reason = "field"     // a field of the Pod has a value that Rule does not permit
+)
+
+// The reasons that come from outside the workloads.
+const (
+	ReasonBound   Reason = "bound"   // Rule, of a bound, forbids it
+	ReasonRequire Reason = "require" // a bound demands that some workload selects the Pod; Rule is the bound's ID
+	ReasonPatch   Reason = "patch"   // Rule, a virtual patch, forbids it
+)
+
+// Reasons lists all reasons.
+var Reasons = []Reason{
+	ReasonRule, ReasonHolds, ReasonBuiltin, ReasonOpen, ReasonUncovered, ReasonNoRule, ReasonParent, ReasonRead, ReasonPort, ReasonRequest,
+	ReasonPeer, ReasonOrigin, ReasonReference, ReasonSigner, ReasonGate, ReasonField, ReasonBound, ReasonRequire, ReasonPatch,
+}
 
 // Verdict is the answer to an event.
 type Verdict struct {
@@ -43,103 +79,80 @@ type Verdict struct {
 }
 
 // Judge is the meaning of policy: what p says of e. It is the reference for every enforcer. It has no state and no clock; at is
-// the instant at which dated rules are decided, and no rule of this version has a date.
+// the instant at which dated modes and exceptions are decided.
 //
-// The workloads that select the event's subject act as one: the plane is closed if one closes it, the mode is the strictest,
-// the rules are the union. Of several rules that allow an event, the one that decides is the first by [CompareSpecific]; of several
-// closures that deny it, the strictest, then the one with the lowest ID.
-func Judge(p *Policy, e Event, at time.Time) Verdict {
-	var selected []*Workload
-	for i := range p.Workloads {
-		if p.Workloads[i].Match.Selects(e.Subject) {
-			selected = append(selected, &p.Workloads[i])
-		}
-	}
-	return JudgeWorkloads(selected, e, at)
+// The documentation of the package is its specification. In short: a probe is allowed; else the planes of the workloads that select
+// the subject decide; else, where a bound is at least as strict, the bound; else, where a virtual patch forbids it, the patch.
+func Judge(p *Policy, e Event, at time.Time) Verdict { return p.Select(e.Subject).Judge(e, at) }
+
+// Selection is what holds for one container: the part of a policy that its verdicts follow from.
+type Selection struct {
+	Workloads []*Workload  // those that select it, sorted by name
+	Bounds    []*Bound     // those that hold for it, sorted by name
+	Patches   []*Exception // those with a patch that cover its image, sorted by name; which still stand is decided when an event is judged
 }
 
-// JudgeWorkloads is [Judge] for a container whose workloads are known already; the event's subject is not read.
-func JudgeWorkloads(selected []*Workload, e Event, _ time.Time) Verdict {
+// Select returns what holds for a subject.
+func (p *Policy) Select(subject Subject) Selection {
+	var s Selection
+	for i := range p.Workloads {
+		if p.Workloads[i].Match.Selects(subject) {
+			s.Workloads = append(s.Workloads, &p.Workloads[i])
+		}
+	}
+	for i := range p.Bounds {
+		if p.Bounds[i].Selects(subject, len(s.Workloads) > 0) {
+			s.Bounds = append(s.Bounds, &p.Bounds[i])
+		}
+	}
+	for i := range p.Exceptions {
+		if x := &p.Exceptions[i]; len(x.Patch) > 0 && subject.Image != "" && x.Covers(subject.Image) {
+			s.Patches = append(s.Patches, x)
+		}
+	}
+	return s
+}
+
+// JudgeWorkloads is [Judge] for a container whose workloads are known already, where no bound and no patch holds; the event's subject is not
+// read.
+func JudgeWorkloads(selected []*Workload, e Event, at time.Time) Verdict {
+	return Selection{Workloads: selected}.Judge(e, at)
+}
+
+// Judge says what holds of an event; its subject is not read again.
+func (s Selection) Judge(e Event, at time.Time) Verdict {
 	v := Verdict{Action: ActionAllow, Reason: ReasonUncovered}
-	for _, w := range selected {
+	for _, w := range s.Workloads {
 		v.Workloads = append(v.Workloads, w.Name)
 	}
 	slices.Sort(v.Workloads)
-	if len(selected) == 0 {
+	if e.probe() {
+		v.Reason, v.Rule = ReasonBuiltin, BuiltinProbe
 		return v
 	}
-	switch e.Verb.Plane() {
-	case PlaneExec:
-		judgeExec(&v, selected, e)
-	case PlaneImage:
-		judgeImage(&v, selected, e)
-	default:
-		v.Reason = ReasonOpen
+	if len(s.Workloads) > 0 {
+		judgePlane(&v, s.Workloads, &e, at)
 	}
+	s.judgeBounds(&v, &e, at)
+	s.judgePatches(&v, &e, at)
 	return v
 }
 
-// judgeExec decides on a closed plane: one matching rule of any workload suffices.
-func judgeExec(v *Verdict, selected []*Workload, e Event) {
-	closure, closed := unite(selected, PlaneExec)
-	if !closed {
-		v.Reason = ReasonOpen
-		return
+// judgePlane decides by the workloads alone, of which there is one at least.
+func judgePlane(v *Verdict, selected []*Workload, e *Event, at time.Time) {
+	switch e.Verb.Plane() {
+	case PlaneImage:
+		judgeImage(v, selected, e, at)
+	case PlanePod:
+		judgePod(v, selected, e, at)
+	default:
+		judgeClosed(v, selected, e, at)
 	}
-	v.Action, v.Reason, v.Rule = closure.Mode.action(), ReasonNoRule, closure.ID
-	if e.Origin != OriginPath {
-		v.Reason = ReasonOrigin
-		return
-	}
-	for _, r := range sortedRules(selected, PlaneExec) {
-		if !MatchPath(r.Object, string(e.Object)) {
-			continue
-		}
-		if r.allowsParent(string(e.Parent)) {
-			v.Action, v.Reason, v.Rule = ActionAllow, ReasonRule, r.ID
-			return
-		}
-		if v.Reason == ReasonNoRule {
-			v.Reason, v.Rule = ReasonParent, r.ID // the most specific near miss is what the reader wants to see
-		}
-	}
-}
-
-// judgeImage decides on a condition: each workload that names images must have one that matches.
-func judgeImage(v *Verdict, selected []*Workload, e Event) {
-	v.Reason = ReasonOpen
-	ref, err := ParseImage(string(e.Object))
-	for _, w := range byStrictness(selected, PlaneImage) {
-		closure, _ := w.Closure(PlaneImage)
-		rule, ok := Rule{}, false
-		if err == nil {
-			rule, ok = matchImage(w, ref)
-		}
-		if !ok {
-			v.Action, v.Reason, v.Rule = closure.Mode.action(), ReasonNoRule, closure.ID
-			if err != nil {
-				v.Reason = ReasonReference
-			}
-			return
-		}
-		if v.Reason != ReasonRule {
-			v.Reason, v.Rule = ReasonRule, rule.ID
-		}
-	}
-}
-
-func matchImage(w *Workload, ref Image) (Rule, bool) {
-	for _, r := range sortedRules([]*Workload{w}, PlaneImage) {
-		if pattern, err := ParseImagePattern(r.Object); err == nil && pattern.Matches(ref) {
-			return r, true
-		}
-	}
-	return Rule{}, false
 }
 
 // unite returns the closure that decides for a plane: the strictest, then the one with the lowest ID.
-func unite(selected []*Workload, p Plane) (Closure, bool) {
-	ws := byStrictness(selected, p)
+func unite(selected []*Workload, p Plane, at time.Time) (Closure, bool) {
+	ws := byStrictness(selected, p, at)
 	if len(ws) == 0 {
 		return Closure{}, false
 	}
@@ -148,7 +161,7 @@ func unite(selected []*Workload, p Plane) (Closure, bool) {
 }
 
 // byStrictness returns the workloads that mention a plane, the one whose closure decides first.
-func byStrictness(selected []*Workload, p Plane) []*Workload {
+func byStrictness(selected []*Workload, p Plane, at time.Time) []*Workload {
 	var ws []*Workload
 	for _, w := range selected {
 		if _, ok := w.Closure(p); ok {
@@ -158,10 +171,10 @@ func byStrictness(selected []*Workload, p Plane) []*Workload {
 	slices.SortFunc(ws, func(a, b *Workload) int {
 		ca, _ := a.Closure(p)
 		cb, _ := b.Closure(p)
-		if d := cb.Mode.strictness() - ca.Mode.strictness(); d != 0 {
+		if d := cb.ModeAt(at).strictness() - ca.ModeAt(at).strictness(); d != 0 {
 			return d
 		}
-		return compareID(ca.ID, cb.ID)
+		return cmp.Compare(ca.ID, cb.ID)
 	})
 	return ws
 }
@@ -180,13 +193,6 @@ func sortedRules(selected []*Workload, p Plane) []Rule {
 	return rules
 }
 
-func (r Rule) allowsParent(parent string) bool {
-	if len(r.Parents) == 0 {
-		return true
-	}
-	return parent != "" && slices.ContainsFunc(r.Parents, func(p string) bool { return MatchPath(p, parent) })
-}
-
 // action is what a closed plane does with an event that no rule allows. An unknown mode denies.
 func (m Mode) action() Action {
 	switch m {
@@ -198,29 +204,25 @@ func (m Mode) action() Action {
 	return ActionDeny
 }
 
-// CompareSpecific orders rules from the most specific to the least, which is the order in which enforcers try them: exact
-// objects, then directories (dir/**) from the longest to the shortest, then all other patterns from the longest to the
-// shortest; ties by object, then by ID.
+// CompareSpecific orders the rules of one plane from the most specific to the least, which is the order in which enforcers try them: exact
+// objects, then directories (dir/**) from the longest to the shortest, then all other patterns from the longest to the shortest; ties by
+// object, then by ID. Where objects are no patterns (capability, egress, ingress, pod, signers, gates) the order is by object, then by ID. Of
+// conditions on images, patterns come first, then signers, then gates.
 func CompareSpecific(a, b Rule) int {
-	ka, kb := PatternKind(a.Object), PatternKind(b.Object)
-	if ka != kb {
-		return int(ka) - int(kb)
+	if c := cmp.Compare(conditionOrder(a.Verb), conditionOrder(b.Verb)); c != 0 {
+		return c
 	}
-	if d := len(b.Object) - len(a.Object); d != 0 {
-		return d
+	switch a.Verb {
+	case VerbUse, VerbConnect, VerbAccept, VerbSet, VerbSigned, VerbPass:
+		return cmp.Or(strings.Compare(a.Object, b.Object), cmp.Compare(a.ID, b.ID))
 	}
-	if d := strings.Compare(a.Object, b.Object); d != 0 {
-		return d
-	}
-	return compareID(a.ID, b.ID)
+	return cmp.Or(
+		cmp.Compare(PatternKind(a.Object), PatternKind(b.Object)),
+		cmp.Compare(len(b.Object), len(a.Object)),
+		strings.Compare(a.Object, b.Object),
+		cmp.Compare(a.ID, b.ID),
+	)
 }
 
-func compareID(a, b RuleID) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
+// conditionOrder orders the conditions on images as they are tested.
+func conditionOrder(v Verb) int { return slices.Index([]Verb{VerbSigned, VerbPass}, v) }

@@ -5,6 +5,7 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -101,6 +102,47 @@ func MatchPath(pattern, path string) bool {
 		m.step()
 	}
 	return m.ok
+}
+
+// ExposesPath reports whether a path that a valid pattern matches is a directory itself, or may lie in it: what a mount of the directory
+// would expose. The root directory "/" exposes every path. A directory that is not clean, see [MatchPath], exposes none.
+//
+// It takes a number of steps in proportion to the segments of the pattern times the length of the directory.
+func ExposesPath(pattern, dir string) bool {
+	if pattern == "" || pattern[0] != '/' || dir != "/" && !cleanPath(dir) {
+		return false
+	}
+	segments := strings.Split(pattern[1:], "/")
+	at := make([]bool, len(segments)+1) // at[i]: the directory so far can be what the first i segments match
+	at[0] = true
+	skipStars(segments, at)
+	if dir == "/" {
+		return true
+	}
+	for name := range strings.SplitSeq(dir[1:], "/") {
+		next := make([]bool, len(at))
+		for i, segment := range segments {
+			switch {
+			case !at[i]:
+			case segment == "**":
+				next[i] = true
+			default:
+				next[i+1] = next[i+1] || matchStars(segment, name)
+			}
+		}
+		at = next
+		skipStars(segments, at)
+	}
+	return slices.Contains(at, true)
+}
+
+// skipStars notes that "**" may be no segment at all.
+func skipStars(segments []string, at []bool) {
+	for i, segment := range segments {
+		if at[i] && segment == "**" {
+			at[i+1] = true
+		}
+	}
 }
 
 func cleanPath(path string) bool {

@@ -4,6 +4,7 @@
 package schema
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -14,19 +15,42 @@ import (
 // Plane is a field of policy that is open or closed as a whole.
 type Plane string
 
-// The planes of this version, in the order in which they are printed.
+// The planes, in the order in which they are printed. The first five are closed by mention; image and pod are conditions: each that is
+// named must hold.
 const (
-	PlaneExec  Plane = "exec"  // programs that a container may run; closed by mention
-	PlaneImage Plane = "image" // images that a Pod may run; a condition, not closed by mention
+	PlaneExec       Plane = "exec"       // programs that a container may run
+	PlaneFile       Plane = "file"       // files that it may read and write
+	PlaneCapability Plane = "capability" // capabilities that it may use
+	PlaneEgress     Plane = "egress"     // whom it may connect to
+	PlaneIngress    Plane = "ingress"    // whom it accepts connections from
+	PlaneImage      Plane = "image"      // images that a Pod may run
+	PlanePod        Plane = "pod"        // values of a Pod's fields
 )
+
+// Planes lists all planes in their order.
+var Planes = []Plane{PlaneExec, PlaneFile, PlaneCapability, PlaneEgress, PlaneIngress, PlaneImage, PlanePod}
+
+// Condition reports whether the plane is a condition rather than closed by mention.
+func (p Plane) Condition() bool { return p == PlaneImage || p == PlanePod }
 
 // Verb is what a subject does to an object.
 type Verb string
 
-// The verbs of this version. Each belongs to exactly one plane.
+// The verbs. Each belongs to exactly one plane.
 const (
-	VerbExec Verb = "exec" // the object is the path of a program; plane exec
-	VerbRun  Verb = "run"  // the object is an image reference; plane image
+	VerbExec    Verb = "exec"    // the object is the path of a program; plane exec
+	VerbRead    Verb = "read"    // the object is the path of a file; plane file
+	VerbWrite   Verb = "write"   // the object is the path of a file; plane file; a rule for it allows reading too
+	VerbAccess  Verb = "access"  // reading and writing, in bounds and patches alone; plane file
+	VerbUse     Verb = "use"     // the object is a capability such as "CAP_NET_RAW"; plane capability
+	VerbConnect Verb = "connect" // to a peer; plane egress
+	VerbRequest Verb = "request" // a request of layer 7 to a peer; plane egress; events alone
+	VerbAccept  Verb = "accept"  // from a peer; plane ingress
+	VerbServe   Verb = "serve"   // a request of layer 7 from a peer; plane ingress; events alone
+	VerbRun     Verb = "run"     // the object is an image reference; plane image
+	VerbSigned  Verb = "signed"  // the object is a signer; plane image; rules alone
+	VerbPass    Verb = "pass"    // the object is a gate; plane image; rules alone
+	VerbSet     Verb = "set"     // the object is a field of a Pod; plane pod
 )
 
 // Plane returns the plane a verb belongs to, or "" for an unknown verb.
@@ -34,8 +58,18 @@ func (v Verb) Plane() Plane {
 	switch v {
 	case VerbExec:
 		return PlaneExec
-	case VerbRun:
+	case VerbRead, VerbWrite, VerbAccess:
+		return PlaneFile
+	case VerbUse:
+		return PlaneCapability
+	case VerbConnect, VerbRequest:
+		return PlaneEgress
+	case VerbAccept, VerbServe:
+		return PlaneIngress
+	case VerbRun, VerbSigned, VerbPass:
 		return PlaneImage
+	case VerbSet:
+		return PlanePod
 	}
 	return ""
 }
@@ -97,13 +131,24 @@ func (p Pos) Compare(q Pos) int {
 // The zero RuleID names nothing.
 type RuleID uint64
 
-// NewRuleID returns the first 64 bits, big endian, of SHA-256 over the fields, each followed by a NUL byte.
-// A rule's fields are "rule", workload, plane, verb, key; a closed plane's are "closure", workload, plane.
-// Two different rules with one ID are a compile error.
+// NewRuleID returns the first 64 bits, big endian, of SHA-256 over the fields, each followed by a NUL byte. The fields are
+//
+//	"rule", workload, plane, verb, key                    a rule of a workload
+//	"closure", workload, plane                            the closing of a plane
+//	"bound", bound, "never" or "only", plane, verb, key   a limit of a bound
+//	"bound", bound, "require"                             what a bound requires
+//	"patch", exception, plane, verb, key                  a virtual patch
+//	"gate", gate, class, alternative                      an alternative of a gate
+//	"builtin", name                                       what holds without a line of policy
+//
+// Two different things with one ID are a compile error.
 func NewRuleID(fields ...string) RuleID {
 	sum := sha256.Sum256([]byte(strings.Join(fields, "\x00") + "\x00"))
 	return RuleID(binary.BigEndian.Uint64(sum[:8]))
 }
+
+// BuiltinProbe names the rule that lets the own node probe a container. It has no line of policy.
+var BuiltinProbe = NewRuleID("builtin", "probe")
 
 // String returns the ID as 16 lower-case hexadecimal digits.
 func (id RuleID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
@@ -121,62 +166,71 @@ func (id *RuleID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Rule is one permission: the containers of a workload may do a verb to an object.
+// Rule is one permission: the containers of a workload may do a verb to an object. In a bound or a virtual patch it is the opposite.
 type Rule struct {
-	ID      RuleID   `json:"id"`
-	Plane   Plane    `json:"plane"`
-	Verb    Verb     `json:"verb"`
-	Object  string   `json:"object"`            // the rule's key: a path pattern, or an image pattern
-	Parents []string `json:"parents,omitempty"` // sorted path patterns; the caller's program must match one. None: any caller
-	Why     string   `json:"why,omitempty"`     // the author's reason
-	Pos     []Pos    `json:"pos,omitempty"`     // every place that states the rule, sorted
+	ID    RuleID `json:"id"`
+	Plane Plane  `json:"plane"`
+	Verb  Verb   `json:"verb"`
+	// Object is the rule's key: a path pattern, a capability, the rule's name for a peer, an image pattern, a signer, a gate, or a field of
+	// a Pod (see [PodField]).
+	Object  string     `json:"object"`
+	Parents []string   `json:"parents,omitempty"` // exec: sorted path patterns; the caller's program must match one. None: any caller
+	Peer    *Peer      `json:"peer,omitempty"`    // egress and ingress: the other end
+	HTTP    []HTTPRule `json:"http,omitempty"`    // the permitted requests, sorted; with GRPC and TLS, any that matches suffices
+	GRPC    []string   `json:"grpc,omitempty"`    // the permitted calls as "package.Service/Method", sorted; the method may be "*"
+	TLS     []string   `json:"tls,omitempty"`     // the permitted server names, sorted; "**" is any name: TLS alone is demanded
+	L4      bool       `json:"l4,omitempty"`      // the author accepts that only layer 4 is judged where no proxy runs
+	Values  []string   `json:"values,omitempty"`  // pod: the values that the field may have, sorted; in a bound the forbidden ones
+	Why     string     `json:"why,omitempty"`     // the author's reason
+	Pos     []Pos      `json:"pos,omitempty"`     // every place that states the rule, sorted
 }
 
-// Closure records that a workload mentions a plane. For exec the plane is then closed: what no rule allows is judged by Mode.
-// A denial that no rule caused names the closure.
+// Layer7 reports whether the rule says something of layer 7.
+func (r *Rule) Layer7() bool { return len(r.HTTP)+len(r.GRPC)+len(r.TLS) > 0 }
+
+// Peer is the other end of a connection: one of Workload, Namespace, Namespaces, CIDR and DNS.
+type Peer struct {
+	Workload   string    `json:"workload,omitempty"`   // a workload's name
+	Match      *Match    `json:"match,omitempty"`      // what that workload selects; filled in by lowering
+	Namespace  string    `json:"namespace,omitempty"`  // a namespace's name
+	Namespaces *Selector `json:"namespaces,omitempty"` // namespaces by their labels
+	CIDR       string    `json:"cidr,omitempty"`       // RFC 4632 and RFC 4291 notation, without host bits
+	DNS        string    `json:"dns,omitempty"`        // a name pattern, see [MatchName]
+	Port       string    `json:"port,omitempty"`       // of the receiver: "443", "8000-8100", a port's name, or "*"; "" is "*"
+	Protocol   string    `json:"protocol"`             // "tcp", "udp" or "sctp"; in a bound "" is any
+}
+
+// HTTPRule is one permitted request.
+type HTTPRule struct {
+	Method string `json:"method"`         // in upper case; "*" is any
+	Path   string `json:"path"`           // a path pattern, see [MatchHTTPPath]
+	Host   string `json:"host,omitempty"` // a name pattern; "" is any
+}
+
+// CompareRules is the order of rules in a [Workload]: by plane, verb, object and ID.
+func CompareRules(a, b Rule) int {
+	return cmp.Or(cmp.Compare(a.Plane, b.Plane), cmp.Compare(a.Verb, b.Verb), cmp.Compare(a.Object, b.Object), cmp.Compare(a.ID, b.ID))
+}
+
+// Closure records that a workload mentions a plane. For planes closed by mention, what no rule allows is judged by the mode. For
+// conditions, what does not hold is. A denial that no rule caused names the closure.
 type Closure struct {
 	ID    RuleID `json:"id"`
 	Plane Plane  `json:"plane"`
 	Mode  Mode   `json:"mode"`
-	Pos   []Pos  `json:"pos,omitempty"` // every place that mentions the plane, sorted
+	Then  Mode   `json:"then,omitempty"`  // the mode after After; "" if no change is planned
+	After Date   `json:"after,omitempty"` // the last day, or instant, of Mode
+	Verbs []Verb `json:"verbs,omitempty"` // image: the conditions that are named, sorted; none: [VerbRun]
+	Pos   []Pos  `json:"pos,omitempty"`   // every place that mentions the plane, sorted
 }
 
-// Match selects containers. All fields that are set must hold; the zero Match selects nothing.
-type Match struct {
-	Namespace string            `json:"namespace,omitempty"` // the Kubernetes namespace, literally
-	Labels    map[string]string `json:"labels,omitempty"`    // each must be on the Pod with this very value
-	// Cgroup is a path pattern below the root of the cgroup2 hierarchy. A container is selected when the pattern matches its
-	// cgroup or any cgroup above it.
-	Cgroup string `json:"cgroup,omitempty"`
-}
-
-// Zero reports whether no field is set.
-func (m Match) Zero() bool { return m.Namespace == "" && len(m.Labels) == 0 && m.Cgroup == "" }
-
-// Subject is the container that does something, as far as the observer knows it.
-type Subject struct {
-	Namespace string            `json:"namespace,omitempty"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Cgroup    string            `json:"cgroup,omitempty"` // absolute below the root of the cgroup2 hierarchy, e.g. "/kubepods/pod1/c1"
-}
-
-// Selects reports whether the match selects the subject.
-func (m Match) Selects(s Subject) bool {
-	if m.Zero() || m.Namespace != "" && m.Namespace != s.Namespace {
-		return false
+// Names reports whether the closure, of plane image, names a condition.
+func (c *Closure) Names(v Verb) bool {
+	if len(c.Verbs) == 0 {
+		return v == VerbRun
 	}
-	for k, v := range m.Labels {
-		if got, ok := s.Labels[k]; !ok || got != v {
-			return false
-		}
-	}
-	return m.Cgroup == "" || m.selectsCgroup(s.Cgroup)
-}
-
-// selectsCgroup tries the cgroup and every one above it: processes live at or below the cgroup that a pattern names.
-func (m Match) selectsCgroup(cgroup string) bool {
-	for c := cgroup; c != ""; c = c[:strings.LastIndexByte(c, '/')] {
-		if MatchPath(m.Cgroup, c) {
+	for _, have := range c.Verbs {
+		if have == v {
 			return true
 		}
 	}
@@ -189,6 +243,8 @@ type Workload struct {
 	Owner    string    `json:"owner,omitempty"`
 	Match    Match     `json:"match"`
 	Shared   bool      `json:"shared,omitempty"`   // other workloads may select the same containers
+	Open     bool      `json:"open,omitempty"`     // files of other folders may add rules
+	Profile  string    `json:"profile,omitempty"`  // the level of the Pod Security Standards that Rules spell out, or ""
 	Closures []Closure `json:"closures,omitempty"` // one for each plane it mentions, sorted by plane
 	Rules    []Rule    `json:"rules,omitempty"`    // sorted by plane, verb and object
 	Pos      []Pos     `json:"pos,omitempty"`      // every place that states the workload, sorted
@@ -204,8 +260,22 @@ func (w *Workload) Closure(p Plane) (Closure, bool) {
 	return Closure{}, false
 }
 
-// Policy is what a policy repository means: the one intermediate representation. It is flat, sorted by workload name, and
+// Policy is what a policy repository means: the one intermediate representation. Each list is flat and sorted by name, and
 // nobody changes it after lowering; it may be read concurrently.
 type Policy struct {
-	Workloads []Workload `json:"workloads"`
+	Cluster    string      `json:"cluster,omitempty"` // the cluster it is compiled for, or ""
+	Budget     Budget      `json:"budget,omitzero"`
+	Folders    []Folder    `json:"folders,omitempty"`
+	Workloads  []Workload  `json:"workloads"`
+	Bounds     []Bound     `json:"bounds,omitempty"`
+	Gates      []Gate      `json:"gates,omitempty"`
+	Exceptions []Exception `json:"exceptions,omitempty"`
+	Signers    []Signer    `json:"signers,omitempty"`
+	Registries []Registry  `json:"registries,omitempty"`
+	Responses  []Response  `json:"responses,omitempty"`
+	Notify     []Notify    `json:"notify,omitempty"`
+	Benchmarks []Benchmark `json:"benchmarks,omitempty"`
+	Checks     []Check     `json:"checks,omitempty"`
+	Clusters   []Cluster   `json:"clusters,omitempty"`
+	Tests      []Test      `json:"tests,omitempty"`
 }

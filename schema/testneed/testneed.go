@@ -8,6 +8,8 @@ package testneed
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"testing"
 )
 
@@ -49,4 +51,34 @@ func Binary(t testing.TB, name, howToGet string) string {
 		Skip(t, "needs the program "+name+": "+howToGet)
 	}
 	return path
+}
+
+// cueVersion finds the version of the cue command in the module that it is built from.
+var cueVersion = regexp.MustCompile(`(?m)^\s*cuelang\.org/go (v\S+)`)
+
+// Cue returns the path of the cue command that make cue builds, or skips the test. It is of the version in .ci/cue/go.mod; the one in PATH,
+// if any, is not used.
+func Cue(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		mod, err := os.ReadFile(filepath.Join(dir, ".ci", "cue", "go.mod"))
+		if err != nil {
+			continue
+		}
+		m := cueVersion.FindSubmatch(mod)
+		if m == nil {
+			t.Fatalf("%s/.ci/cue/go.mod names no version of cuelang.org/go", dir)
+		}
+		path := filepath.Join(dir, ".cache", "tools", "cue-"+string(m[1]), "cue")
+		if _, err := os.Stat(path); err != nil {
+			break
+		}
+		return path
+	}
+	Skip(t, "needs the cue command: run make cue")
+	return ""
 }
