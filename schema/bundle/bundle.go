@@ -5,11 +5,13 @@
 // digest over all of them. The compiler makes it, the reconciler compares and stores it, the enforcers read their part of it.
 // It uses the standard library only.
 //
-// Paths in a bundle:
+// On disk, manifest.json names the files of a bundle, and the content of each stands in blobs/sha256 under its digest. The paths of
+// the files:
 //
-//	manifest.json            [Manifest]
 //	rules/<workload>.json    [RuleTable]: what a rule ID means, for people
+//	rules/_policy.json       [RuleTable]: the same of what no workload states: bounds, gates, exceptions and so on
 //	node/<workload>.json     a [schema.Workload] without positions and reasons: what a node puts in force
+//	policy/<kind>.json       bounds, gates, exceptions and so on, as package schema has them, without positions
 //	admission/<name>.yaml    objects for the Kubernetes API server
 package bundle
 
@@ -22,8 +24,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +34,7 @@ import (
 )
 
 // Format is the version of the layout that this package reads and writes.
-const Format = 1
+const Format = 2
 
 // Limits of a bundle. They bound what a reader takes from disk or from a peer.
 const (
@@ -47,8 +49,12 @@ const ManifestName = "manifest.json"
 const (
 	RulesDir     = "rules"
 	NodeDir      = "node"
+	PolicyDir    = "policy"
 	AdmissionDir = "admission"
+	BlobsDir     = "blobs/sha256" // of a bundle on disk: the content of every file, by digest
 )
+
+var digestRE = regexp.MustCompile("^[0-9a-f]{64}$")
 
 // ErrDamaged is wrapped by every error about a bundle that is truncated, altered or incomplete.
 var ErrDamaged = errors.New("bundle is damaged")
@@ -79,37 +85,137 @@ type Manifest struct {
 // Bundle is a compiled policy. It is not changed once made and may be read concurrently.
 type Bundle struct {
 	Manifest Manifest
-	Files    map[string][]byte // by path; the manifest is not among them
+	source   Source
 }
 
-// RuleTable explains the IDs of one workload.
+// Source holds the content of a bundle's files, by path. Both methods may be called concurrently.
+type Source interface {
+	Open(path string) ([]byte, error)
+	// Each calls f with the content of several files, in any order, perhaps concurrently, and stops at the first error.
+	Each(paths []string, f func(path string, data []byte) error) error
+}
+
+// Open returns the content of a file that the manifest lists. The content may be made, or read, only now; an error says that it can't be.
+func (b *Bundle) Open(path string) ([]byte, error) {
+	data, err := b.source.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return data, nil
+}
+
+// Each calls f with the content of several files, in the order that is cheapest, perhaps concurrently, and stops at the first error.
+func (b *Bundle) Each(paths []string, f func(path string, data []byte) error) error {
+	return b.source.Each(paths, f)
+}
+
+// PolicyTable is the path of the rule table of what no workload states. No workload has a name that begins with "_".
+const PolicyTable = RulesDir + "/_policy.json"
+
+// RuleTable explains the IDs of one workload, or, without one, those of the policy as a whole.
 type RuleTable struct {
 	Workload string       `json:"workload"`
 	Owner    string       `json:"owner,omitempty"`
+	Match    schema.Match `json:"match,omitzero"` // what the workload selects
 	Pos      []schema.Pos `json:"pos"`
-	Entries  []RuleEntry  `json:"entries"` // sorted by ID
+	Entries  []RuleEntry  `json:"entries"` // sorted by ID, then by position
 }
 
-// RuleEntry is what an ID stands for: a rule, or the closing of a plane (Verb and Object are empty then).
+// The kinds of what an entry stands for. An entry of a workload's table has none.
+const (
+	KindWorkload    = "workload"    // a workload itself; in no table
+	KindBound       = "bound"       // a bound, and what it requires
+	KindNever       = "never"       // what the bound of that name forbids
+	KindOnly        = "only"        // what rules must stay within under the bound of that name; without a verb: all of the plane
+	KindException   = "exception"   // an exception
+	KindPatch       = "patch"       // what is forbidden while the exception of that name stands
+	KindGate        = "gate"        // a gate
+	KindAlternative = "alternative" // one way in which the gate of that name denies; Object is its name
+	KindSigner      = "signer"
+	KindRegistry    = "registry"
+	KindResponse    = "response"
+	KindNotify      = "notify"
+	KindBenchmark   = "benchmark"
+	KindCheck       = "check"
+	KindCluster     = "cluster"
+	KindFolder      = "folder"
+	KindTest        = "test"
+	KindBudget      = "budget"
+	KindBuiltin     = "builtin" // what holds without a line of policy; in no table
+)
+
+// RuleEntry is what an ID stands for: a rule, or the closing of a plane (Verb and Object are empty then). In the table of the policy, Kind
+// says what else it may be; most of those have no ID.
 type RuleEntry struct {
-	ID      schema.RuleID `json:"id"`
-	Plane   schema.Plane  `json:"plane"`
-	Verb    schema.Verb   `json:"verb,omitempty"`
-	Object  string        `json:"object,omitempty"`
-	Parents []string      `json:"parents,omitempty"`
-	Mode    schema.Mode   `json:"mode,omitempty"` // of a closure
-	Why     string        `json:"why,omitempty"`
-	Pos     []schema.Pos  `json:"pos"`
+	ID       schema.RuleID     `json:"id"`
+	Kind     string            `json:"kind,omitempty"`
+	Name     string            `json:"name,omitempty"` // of a bound, a gate and so on
+	Plane    schema.Plane      `json:"plane"`
+	Verb     schema.Verb       `json:"verb,omitempty"`
+	Verbs    []schema.Verb     `json:"verbs,omitempty"` // of a closure: see [schema.Closure]
+	Object   string            `json:"object,omitempty"`
+	Parents  []string          `json:"parents,omitempty"`
+	Peer     *schema.Peer      `json:"peer,omitempty"` // without what its workload selects
+	HTTP     []schema.HTTPRule `json:"http,omitempty"`
+	GRPC     []string          `json:"grpc,omitempty"`
+	TLS      []string          `json:"tls,omitempty"`
+	L4       bool              `json:"l4,omitempty"`
+	Values   []string          `json:"values,omitempty"`
+	Mode     schema.Mode       `json:"mode,omitempty"`  // of a closure or a bound
+	Then     schema.Mode       `json:"then,omitempty"`  // the mode after After
+	After    schema.Date       `json:"after,omitempty"` // of an exception the last day on which it stands
+	Owner    string            `json:"owner,omitempty"` // in the table of the policy
+	Match    *schema.Match     `json:"match,omitempty"` // of a bound
+	Images   schema.Names      `json:"images,omitempty"`
+	Requires schema.Names      `json:"requires,omitempty"` // of a bound: the fields of its require
+	Text     string            `json:"text,omitempty"`     // in words what it says, where it is neither rule nor closure
+	Why      string            `json:"why,omitempty"`
+	Pos      []schema.Pos      `json:"pos"`
+}
+
+// Rule returns the rule that the entry stands for.
+func (e *RuleEntry) Rule() schema.Rule {
+	return schema.Rule{ID: e.ID, Plane: e.Plane, Verb: e.Verb, Object: e.Object, Parents: e.Parents, Peer: e.Peer, HTTP: e.HTTP, GRPC: e.GRPC,
+		TLS: e.TLS, L4: e.L4, Values: e.Values, Why: e.Why, Pos: e.Pos}
 }
 
 // New makes a bundle of files. It keeps the map.
 func New(files map[string][]byte, env Envelope) *Bundle {
-	b := &Bundle{Manifest: Manifest{Format: Format, Envelope: env, Files: []File{}}, Files: files}
-	for _, p := range slices.Sorted(maps.Keys(files)) {
-		b.Manifest.Files = append(b.Manifest.Files, File{Path: p, Size: int64(len(files[p])), Digest: Sum(files[p])})
+	list := make([]File, 0, len(files))
+	for p, data := range files {
+		list = append(list, File{Path: p, Size: int64(len(data)), Digest: Sum(data)})
 	}
-	b.Manifest.Digest = Digest(b.Manifest.Files)
-	return b
+	return NewLazy(list, inMemory(files), env)
+}
+
+// inMemory is a source that has everything at hand.
+type inMemory map[string][]byte
+
+func (m inMemory) Open(path string) ([]byte, error) {
+	data, ok := m[path]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return data, nil
+}
+
+func (m inMemory) Each(paths []string, f func(path string, data []byte) error) error {
+	for _, p := range paths {
+		data, err := m.Open(p)
+		if err == nil {
+			err = f(p, data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NewLazy makes a bundle of files whose content is asked for later, if at all. It keeps the list, and sorts it.
+func NewLazy(files []File, source Source, env Envelope) *Bundle {
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return &Bundle{Manifest: Manifest{Format: Format, Digest: Digest(files), Envelope: env, Files: files}, source: source}
 }
 
 // Sum returns the SHA-256 of data in hexadecimal digits.
@@ -137,8 +243,8 @@ func (m *Manifest) Check() error {
 	}
 	for i, f := range m.Files {
 		switch {
-		case !fs.ValidPath(f.Path) || f.Path == ManifestName || path.Clean(f.Path) != f.Path:
-			return fmt.Errorf("%w: %s lists %q, which is not a path in a bundle", ErrDamaged, ManifestName, f.Path)
+		case !fs.ValidPath(f.Path) || f.Path == ManifestName || path.Clean(f.Path) != f.Path || !digestRE.MatchString(f.Digest):
+			return fmt.Errorf("%w: %s lists %q, which is not a path in a bundle, or has no digest", ErrDamaged, ManifestName, f.Path)
 		case f.Size < 0 || f.Size > MaxFile:
 			return fmt.Errorf("%w: %s gives %q %d bytes; at most %d are read", ErrDamaged, ManifestName, f.Path, f.Size, MaxFile)
 		case i > 0 && m.Files[i-1].Path >= f.Path:
@@ -165,12 +271,11 @@ func (f File) CheckFile(data []byte) error {
 // EncodeManifest returns the bytes of manifest.json.
 func (b *Bundle) EncodeManifest() []byte { return Encode(b.Manifest) }
 
-// Encode returns the one JSON form of a value in a bundle: indented, with a final newline, HTML characters as they are.
+// Encode returns the one JSON form of a value in a bundle: without white space but a final newline, HTML characters as they are.
 func Encode(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
 	if err := enc.Encode(v); err != nil {
 		panic(fmt.Sprintf("bundle: encode %T: %v", v, err)) // the types of this package always encode
 	}
@@ -183,15 +288,16 @@ func Read(fsys fs.FS) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read bundle: %w", err)
 	}
-	b := &Bundle{Files: map[string][]byte{}}
-	if err := json.Unmarshal(data, &b.Manifest); err != nil {
+	var m Manifest
+	files := map[string][]byte{}
+	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, ManifestName, err)
 	}
-	if err := b.Manifest.Check(); err != nil {
+	if err := m.Check(); err != nil {
 		return nil, err
 	}
-	for _, f := range b.Manifest.Files {
-		data, err := readFile(fsys, f.Path, f.Size)
+	for _, f := range m.Files {
+		data, err := readFile(fsys, BlobsDir+"/"+f.Digest, f.Size)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %s is missing", ErrDamaged, f.Path)
 		} else if err != nil {
@@ -200,9 +306,9 @@ func Read(fsys fs.FS) (*Bundle, error) {
 		if err := f.CheckFile(data); err != nil {
 			return nil, err
 		}
-		b.Files[f.Path] = data
+		files[f.Path] = data
 	}
-	return b, nil
+	return New(files, m.Envelope), nil
 }
 
 func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
@@ -218,18 +324,31 @@ func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// RuleTables reads the rule tables, sorted by workload.
+// RuleTables reads the rule tables, sorted by path.
 func (b *Bundle) RuleTables() ([]RuleTable, error) {
 	var tables []RuleTable
 	for _, f := range b.Manifest.Files {
 		if !strings.HasPrefix(f.Path, RulesDir+"/") {
 			continue
 		}
-		var t RuleTable
-		if err := json.Unmarshal(b.Files[f.Path], &t); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, f.Path, err)
+		t, err := b.RuleTable(f.Path)
+		if err != nil {
+			return nil, err
 		}
 		tables = append(tables, t)
 	}
 	return tables, nil
+}
+
+// RuleTable reads one rule table.
+func (b *Bundle) RuleTable(path string) (RuleTable, error) {
+	var t RuleTable
+	data, err := b.Open(path)
+	if err != nil {
+		return t, err
+	}
+	if err := json.Unmarshal(data, &t); err != nil {
+		return t, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	return t, nil
 }

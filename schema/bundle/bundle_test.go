@@ -13,10 +13,27 @@ import (
 
 func files(b *Bundle) fstest.MapFS {
 	m := fstest.MapFS{ManifestName: {Data: b.EncodeManifest()}}
-	for p, data := range b.Files {
-		m[p] = &fstest.MapFile{Data: data}
+	for _, f := range b.Manifest.Files {
+		m[BlobsDir+"/"+f.Digest] = &fstest.MapFile{Data: content(b, f.Path)}
 	}
 	return m
+}
+
+func content(b *Bundle, path string) []byte {
+	data, err := b.Open(path)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// blob finds the file that is damaged.
+func blob(m fstest.MapFS) *fstest.MapFile { return m[blobPath()] }
+
+func blobPath() string { return BlobsDir + "/" + Sum([]byte("[]\n")) }
+
+func edited(path string) func(fstest.MapFS) {
+	return func(m fstest.MapFS) { edit(m, "node/a.json", path) }
 }
 
 func sample() *Bundle {
@@ -29,28 +46,29 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Manifest.Digest != want.Manifest.Digest || string(got.Files["node/a.json"]) != "[]\n" || got.Manifest.Envelope.Commit != "c0ffee" {
+	if got.Manifest.Digest != want.Manifest.Digest || string(content(got, "node/a.json")) != "[]\n" || got.Manifest.Envelope.Commit != "c0ffee" {
 		t.Errorf("Read = %+v; want %+v", got, want)
 	}
-	if again := New(want.Files, Envelope{Commit: "another"}); again.Manifest.Digest != want.Manifest.Digest {
+	if again := NewLazy(want.Manifest.Files, nil, Envelope{Commit: "another"}); again.Manifest.Digest != want.Manifest.Digest {
 		t.Error("the commit changes the digest of the generation")
 	}
 }
 
 func TestReadDamaged(t *testing.T) {
 	for name, damage := range map[string]func(fstest.MapFS){
-		"truncated file":     func(m fstest.MapFS) { m["node/a.json"].Data = []byte("[") },
-		"altered file":       func(m fstest.MapFS) { m["node/a.json"].Data = []byte("{}\n") },
-		"longer file":        func(m fstest.MapFS) { m["node/a.json"].Data = []byte("[]\n\n") },
-		"missing file":       func(m fstest.MapFS) { delete(m, "node/a.json") },
+		"truncated file":     func(m fstest.MapFS) { blob(m).Data = []byte("[") },
+		"altered file":       func(m fstest.MapFS) { blob(m).Data = []byte("{}\n") },
+		"longer file":        func(m fstest.MapFS) { blob(m).Data = []byte("[]\n\n") },
+		"missing file":       func(m fstest.MapFS) { delete(m, blobPath()) },
 		"truncated manifest": func(m fstest.MapFS) { m[ManifestName].Data = m[ManifestName].Data[:40] },
 		"empty manifest":     func(m fstest.MapFS) { m[ManifestName].Data = nil },
-		"other format":       func(m fstest.MapFS) { edit(m, "\"format\": 1", "\"format\": 9") },
-		"climbing path":      func(m fstest.MapFS) { edit(m, "node/a.json", "../a.json") },
-		"manifest of itself": func(m fstest.MapFS) { edit(m, "node/a.json", ManifestName) },
-		"not sorted":         func(m fstest.MapFS) { edit(m, "node/a.json", "node/c.json") },
-		"size":               func(m fstest.MapFS) { edit(m, "\"size\": 3", "\"size\": -3") },
-		"digest":             func(m fstest.MapFS) { edit(m, "\"digest\": \"", "\"digest\": \"0") },
+		"other format":       func(m fstest.MapFS) { edit(m, "\"format\":2", "\"format\":9") },
+		"climbing path":      edited("../a.json"),
+		"manifest of itself": edited(ManifestName),
+		"not sorted":         edited("node/c.json"),
+		"size":               func(m fstest.MapFS) { edit(m, "\"size\":3", "\"size\":-3") },
+		"a file's digest":    func(m fstest.MapFS) { edit(m, Sum([]byte("[]\n")), "../"+Sum([]byte("[]\n"))[3:]) },
+		"digest":             func(m fstest.MapFS) { edit(m, "\"digest\":\"", "\"digest\":\"0") },
 	} {
 		m := files(sample())
 		damage(m)
