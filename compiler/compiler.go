@@ -5,12 +5,16 @@ package compiler
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"maps"
+	"fmt"
+	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/writ-sec/writ/schema"
 	"github.com/writ-sec/writ/schema/bundle"
@@ -19,209 +23,211 @@ import (
 // Config configures a [Compiler]. The zero Config is useful.
 type Config struct {
 	Parallel int // folders evaluated at the same time; 0: as many as there are processors, at most 8
+	// Cache is a folder that keeps what was computed between processes, at most 2 GiB. It is made if it does not exist; it holds policy, so it
+	// is readable for its owner alone. Several processes may share it. "": memory alone.
+	Cache string
+	// Cluster is the name of the cluster that is compiled for. "": none, and every folder counts with the modes it states.
+	Cluster string
+	// Now is the instant as of which what is past, or within 14 days, is warned of. The zero Time warns of nothing: it is no part of what a
+	// policy means, and the compiler has no clock.
+	Now time.Time
+	// At is the instant at which dated modes are decided for what has no clock of its own: admission objects. The zero Time takes the stricter
+	// side of each date.
+	At time.Time
 }
 
-// Compiler compiles policy repositories. It keeps the evaluated folders of the last tree in memory, by content, so that the next Compile
-// evaluates only what changed. It is not safe for concurrent use.
+// Compiler compiles policy repositories. It keeps what it computed, by content, so that the next Compile computes only what changed. It is not
+// safe for concurrent use.
 type Compiler struct {
-	parallel int
-	files    map[digest]*parsed
-	units    map[digest]*unit
-	products map[*statement]*product
+	cfg          Config
+	store        *store
+	version      string
+	keptUnits    map[digest]*unitHead // of the last run, by key
+	keptProducts map[digest]*product  // the same
 }
 
-type digest [sha256.Size]byte
-
-// New returns a Compiler that has nothing in memory yet.
+// New returns a Compiler.
 func New(cfg Config) *Compiler {
-	c := &Compiler{parallel: cfg.Parallel}
-	if c.parallel <= 0 {
-		c.parallel = min(runtime.GOMAXPROCS(0), 8)
+	if cfg.Parallel <= 0 {
+		cfg.Parallel = min(runtime.GOMAXPROCS(0), 8)
 	}
-	return c
+	return &Compiler{cfg: cfg, store: newStore(cfg.Cache), version: buildVersion()}
 }
+
+// buildVersion tells builds of the compiler apart: what another one kept may mean something else.
+var buildVersion = sync.OnceValue(func() string {
+	self, err := selfPath()
+	if err != nil {
+		return "unknown"
+	}
+	info, err := os.Stat(self)
+	if err != nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%d %d", info.Size(), info.ModTime().UnixNano())
+})
 
 // Result is a compiled policy. Nobody changes it.
 type Result struct {
-	Policy    *schema.Policy
 	Bundle    *bundle.Bundle
 	Warnings  []Diagnostic // sorted
-	Evaluated int          // folders evaluated anew; the others were in memory
+	Silenced  []Silenced   // sorted
+	Evaluated int          // folders evaluated anew; of the others the result was kept
+	Workloads int
+	Rules     int
+	Cost      Cost
+	// Stale is the first instant after Config.At at which an admission object would be another, because of a date. The zero Time: none is,
+	// or there is no Config.At.
+	Stale time.Time
+	// Stricter counts the workloads whose admission object has the stricter side of a date, because there is no Config.At.
+	Stricter int
+	policy   func() (*schema.Policy, error)
+	linked   *linked
 }
 
-// Compile compiles a tree. The error is [Errors] when the policy is at fault, and the context's when that is done first; CUE cannot be
-// interrupted, so folders that are being evaluated at that moment go on in the background until they end.
+// Policy returns the whole policy. It is read when it is asked for the first time: most of what is done with a big policy does not need it.
+func (r *Result) Policy() (*schema.Policy, error) { return r.policy() }
+
+// Nothing returns the result of an empty policy, which no repository has: what there is before the first commit.
+func Nothing() *Result {
+	r := &Result{Bundle: bundle.New(map[string][]byte{}, bundle.Envelope{}),
+		linked: &linked{g: &gathered{}, kinds: &schema.Policy{Workloads: []schema.Workload{}}}}
+	r.policy = r.linked.policy
+	return r
+}
+
+// UnknownClusterError says that the policy does not state the cluster that it was to be compiled for. Who compiles is as likely at fault as the
+// policy.
+type UnknownClusterError struct {
+	Cluster string
+	Known   []string // sorted
+}
+
+// Error says which clusters there are.
+func (e *UnknownClusterError) Error() string {
+	if len(e.Known) == 0 {
+		return fmt.Sprintf("cluster %q is not stated: the policy states no cluster", e.Cluster)
+	}
+	return fmt.Sprintf("cluster %q is not stated; want %s", e.Cluster, quotedList(e.Known, "or"))
+}
+
+// Compile compiles a tree. The error is [Errors] when the policy is at fault, [*UnknownClusterError] when all else is right, and the context's
+// when that is done first.
 // The same tree gives the same bytes whatever was compiled before, env apart, which stands outside the digest.
 func (c *Compiler) Compile(ctx context.Context, t Tree, env bundle.Envelope) (*Result, error) {
-	folders, errs := load(t)
-	files, err := c.parse(ctx, folders)
-	if err != nil {
-		return nil, err
+	c.store.begin()
+	defer c.store.end()
+	c.store.readTogether()
+	r := &run{Compiler: c, tree: t, parsed: map[*source]*parsed{}}
+	defer r.evaluators.close()
+	out, err := r.compile(ctx, env)
+	if err == nil {
+		r.remembered(out.linked.g)
 	}
-	for _, p := range files {
-		errs = append(errs, p.errs...)
-	}
-	units, evaluated, err := c.evaluate(ctx, folders, files)
-	if err != nil {
-		return nil, err
-	}
-	for _, u := range units {
-		errs = append(errs, u.errs...)
-	}
-	merged, partial, ds := merge(units)
-	errs = append(errs, ds...)
-	var warnings []Diagnostic
-	for _, s := range partial {
-		es, _ := check(s)
-		errs = append(errs, es...)
-	}
-	products := c.produce(merged)
-	for _, p := range products {
-		errs, warnings = append(errs, p.errs...), append(warnings, p.warnings...)
-	}
-	es, ws := overlaps(merged)
-	errs, warnings = append(errs, es...), append(warnings, ws...)
-	policy, es := newPolicy(merged, products)
-	if errs = append(errs, es...); len(errs) > 0 {
-		return nil, Errors(quote(sortDiagnostics(errs), t))
-	}
-	out, err := emitAdmission(policy)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range products {
-		maps.Copy(out, p.files)
-	}
-	return &Result{Policy: policy, Bundle: bundle.New(out, env), Warnings: quote(sortDiagnostics(warnings), t), Evaluated: evaluated}, nil
+	return out, err
 }
 
-// product is what follows from one statement alone. It does not change once made.
-type product struct {
+// remembered keeps what the run used for the next one.
+func (r *run) remembered(g *gathered) {
+	r.keptUnits, r.keptProducts = map[digest]*unitHead{}, map[digest]*product{}
+	used := map[digest]bool{}
+	for _, u := range r.read {
+		r.keptUnits[u.key] = &u.head
+		used[u.key] = true
+	}
+	for _, gr := range g.groups {
+		r.keptProducts[gr.made.key] = gr.made
+		used[gr.made.key] = true
+	}
+	r.store.writeTogether(used)
+}
+
+// run is one Compile.
+type run struct {
+	*Compiler
+	tree       Tree
+	within     string          // the folder that alone is vetted, or ""
+	spaces     map[string]bool // the namespaces that it speaks of
+	briefed    []briefed       // folders of which the brief suffices
+	evaluators evaluators
+	read       []*loadedUnit // all of them
+	mu         sync.Mutex
+	parsed     map[*source]*parsed
+	evaluated  atomic.Int64
+
 	errs, warnings []Diagnostic
-	workload       schema.Workload
-	files          map[string][]byte
+	unknown        *UnknownClusterError
 }
 
-// produce lowers, checks and emits each workload, unless it is in memory: statements of folders that did not change are the same pointers.
-func (c *Compiler) produce(merged []*statement) []*product {
-	all, kept := make([]*product, len(merged)), map[*statement]*product{}
-	for i, s := range merged {
-		p := c.products[s]
-		if p == nil {
-			p = &product{workload: s.workload()}
-			p.errs, p.warnings = check(s)
-			if len(p.errs) == 0 {
-				p.files = emitWorkload(&p.workload)
-			}
-		}
-		all[i], kept[s] = p, p
-	}
-	c.products = kept
-	return all
-}
-
-// parse reads all files that are not in memory.
-func (c *Compiler) parse(ctx context.Context, folders []*folder) (map[*source]*parsed, error) {
-	var sources []*source
-	for _, f := range folders {
-		sources = append(sources, f.own...)
-	}
-	all := make([]*parsed, len(sources))
-	err := inParallel(ctx, c.parallel, len(sources), func() func(int) {
-		return func(i int) {
-			s := sources[i]
-			if old := c.files[sumOf(s)]; old != nil {
-				copied := *old
-				copied.src = s
-				all[i] = &copied
-				return
-			}
-			all[i] = parseFile(s)
-		}
-	})
+func (r *run) compile(ctx context.Context, env bundle.Envelope) (*Result, error) {
+	folders, errs := load(r.tree)
+	r.errs = errs
+	units, err := r.units(ctx, folders)
 	if err != nil {
 		return nil, err
 	}
-	files, kept := map[*source]*parsed{}, map[digest]*parsed{}
-	for i, p := range all {
-		files[sources[i]], kept[p.sum] = p, p
-	}
-	c.files = kept
-	return files, nil
-}
-
-func sumOf(s *source) digest {
-	h := sha256.New()
-	h.Write([]byte(s.path + "\x00"))
-	h.Write(s.data)
-	return digest(h.Sum(nil))
-}
-
-// evaluate evaluates all folders that are not in memory.
-func (c *Compiler) evaluate(ctx context.Context, folders []*folder, files map[*source]*parsed) ([]*unit, int, error) {
-	all, keys := make([]*unit, len(folders)), make([]digest, len(folders))
-	seen := make([][]*parsed, len(folders))
-	var missing []int
-	for i, f := range folders {
-		h := sha256.New()
-		h.Write([]byte(f.dir))
-		for _, s := range f.seen {
-			p := files[s]
-			seen[i] = append(seen[i], p)
-			h.Write(p.sum[:])
-		}
-		keys[i] = digest(h.Sum(nil))
-		if all[i] = c.units[keys[i]]; all[i] == nil {
-			missing = append(missing, i)
-		}
-	}
-	anew := make([]*unit, len(missing))
-	err := inParallel(ctx, c.parallel, len(missing), func() func(int) {
-		e := newEvaluator()
-		return func(n int) { anew[n] = e.evaluate(folders[missing[n]], seen[missing[n]]) }
-	})
+	g, err := r.gather(units)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	for n, i := range missing {
-		all[i] = anew[n]
+	if err := r.products(ctx, g); err != nil {
+		return nil, err
 	}
-	kept := map[digest]*unit{}
-	for i, u := range all {
-		kept[keys[i]] = u
+	out, err := r.link(g, env)
+	if err != nil {
+		return nil, err
 	}
-	c.units = kept
-	return all, len(missing), nil
+	if len(r.errs) > 0 {
+		return nil, Errors(quote(sortDiagnostics(r.errs), r.tree))
+	}
+	if r.unknown != nil { // what is wrong with the policy comes first: it may be why the cluster is not known
+		return nil, r.unknown
+	}
+	warnings, answered := r.withoutSilenced(units, r.warnings)
+	out.Warnings, out.Silenced = quote(sortDiagnostics(warnings), r.tree), quoteSilenced(answered, r.tree)
+	out.Evaluated = int(r.evaluated.Load())
+	return out, nil
 }
 
-// inParallel does n jobs with some workers, each made by newWorker in its own goroutine. It returns when all are done, or early with the
-// context's error: then jobs that have begun still end, and nobody reads what they write.
-func inParallel(ctx context.Context, workers, n int, newWorker func() func(int)) error {
+// inParallel does n jobs with some workers. It returns when all are done, or when one fails.
+func inParallel(ctx context.Context, workers, n int, work func(int) error) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	var failed atomic.Pointer[error]
 	for range min(workers, n) {
 		wg.Go(func() {
-			work := newWorker()
-			for ctx.Err() == nil {
+			for ctx.Err() == nil && failed.Load() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= n {
 					return
 				}
-				work(i)
+				if err := work(i); err != nil {
+					failed.CompareAndSwap(nil, &err)
+				}
 			}
 		})
 	}
-	done := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
 	}
+	return ctx.Err()
+}
+
+// quoteSilenced sorts answered warnings, and adds their source lines.
+func quoteSilenced(all []Silenced, t Tree) []Silenced {
+	slices.SortFunc(all, func(a, b Silenced) int {
+		return cmp.Or(compareDiagnostics(a.Diagnostic, b.Diagnostic), strings.Compare(a.Why, b.Why))
+	})
+	all = slices.Compact(all)
+	ds := make([]Diagnostic, len(all))
+	for i := range all {
+		ds[i] = all[i].Diagnostic
+	}
+	for i, d := range quote(ds, t) {
+		all[i].Diagnostic = d
+	}
+	return all
 }
 
 // quote adds the source lines.
@@ -230,9 +236,9 @@ func quote(ds []Diagnostic, t Tree) []Diagnostic {
 	for _, d := range ds {
 		wanted[d.Pos.File] = nil
 	}
-	for _, f := range t.Files {
-		if _, ok := wanted[f.Path]; ok {
-			wanted[f.Path] = f.Data
+	for i := range t.Files {
+		if _, ok := wanted[t.Files[i].Path]; ok {
+			wanted[t.Files[i].Path], _ = t.Files[i].Content() // without it, the line is not shown
 		}
 	}
 	lines := map[string][][]byte{}
@@ -249,4 +255,25 @@ func quote(ds []Diagnostic, t Tree) []Diagnostic {
 		}
 	}
 	return ds
+}
+
+// depthOf orders folders: those above come first.
+func depthOf(f *folder) int {
+	if f.dir == "." {
+		return 0
+	}
+	return 1 + strings.Count(f.dir, "/")
+}
+
+// byDepth returns the folders in groups of the same depth, from the root.
+func byDepth(all []*folder) [][]*folder {
+	var groups [][]*folder
+	for _, f := range all {
+		d := depthOf(f)
+		for len(groups) <= d {
+			groups = append(groups, nil)
+		}
+		groups[d] = append(groups[d], f)
+	}
+	return slices.DeleteFunc(groups, func(g []*folder) bool { return len(g) == 0 })
 }

@@ -4,8 +4,9 @@
 package compiler
 
 import (
-	"cmp"
-	"slices"
+	"path"
+	"reflect"
+	"strings"
 
 	"github.com/writ-sec/writ/schema"
 	"github.com/writ-sec/writ/schema/bundle"
@@ -13,25 +14,18 @@ import (
 
 // emitWorkload returns the files of one workload. It reads nothing but the lowered workload.
 func emitWorkload(w *schema.Workload) map[string][]byte {
-	files := map[string][]byte{bundle.RulesDir + "/" + w.Name + ".json": bundle.Encode(ruleTable(w))}
+	files := map[string][]byte{bundle.RulesDir + "/" + w.Name + ".json": bundle.Encode(WorkloadTable(w))}
 	if node, ok := nodePart(w); ok {
 		files[bundle.NodeDir+"/"+w.Name+".json"] = bundle.Encode(node)
 	}
 	return files
 }
 
-// ruleTable explains the IDs of a workload.
-func ruleTable(w *schema.Workload) bundle.RuleTable {
-	t := bundle.RuleTable{Workload: w.Name, Owner: w.Owner, Pos: w.Pos, Entries: []bundle.RuleEntry{}}
-	for _, c := range w.Closures {
-		t.Entries = append(t.Entries, bundle.RuleEntry{ID: c.ID, Plane: c.Plane, Mode: c.Mode, Pos: c.Pos})
-	}
-	for _, r := range w.Rules {
-		t.Entries = append(t.Entries, bundle.RuleEntry{ID: r.ID, Plane: r.Plane, Verb: r.Verb, Object: r.Object, Parents: r.Parents,
-			Why: r.Why, Pos: r.Pos})
-	}
-	slices.SortFunc(t.Entries, func(a, b bundle.RuleEntry) int { return cmp.Compare(a.ID, b.ID) })
-	return t
+// workloadOfFile returns the workload that a file of the bundle is made of.
+func workloadOfFile(name string) (string, bool) {
+	dir, file := path.Split(name)
+	workload, ok := strings.CutSuffix(file, ".json")
+	return workload, ok && (dir == bundle.RulesDir+"/" || dir == bundle.NodeDir+"/")
 }
 
 // nodePart returns what a node puts in force: the exec plane, without what only people read, so that moving a line or rewording a reason
@@ -50,4 +44,22 @@ func nodePart(w *schema.Workload) (schema.Workload, bool) {
 		}
 	}
 	return node, true
+}
+
+// emitKinds returns the parts of the bundle that hold everything but workloads, each without positions. What is empty has no file.
+func emitKinds(stated *schema.Policy) map[string][]byte {
+	files := map[string][]byte{}
+	p := schema.Unplaced(*stated)
+	for name, list := range map[string]any{
+		"bounds": p.Bounds, "gates": p.Gates, "exceptions": p.Exceptions, "signers": p.Signers, "registries": p.Registries,
+		"responses": p.Responses, "notify": p.Notify, "benchmarks": p.Benchmarks, "checks": p.Checks,
+	} {
+		if reflect.ValueOf(list).Len() > 0 {
+			files[bundle.PolicyDir+"/"+name+".json"] = bundle.Encode(list)
+		}
+	}
+	if t := PolicyTable(stated); len(t.Entries) > 0 {
+		files[bundle.PolicyTable] = bundle.Encode(t)
+	}
+	return files
 }

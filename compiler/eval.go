@@ -5,7 +5,6 @@ package compiler
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -13,136 +12,97 @@ import (
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/cuecontext"
+	"cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
 
 	"github.com/writ-sec/writ/schema"
 )
 
-// Names of files that are not the author's. A NUL byte stands in no path of a repository.
-const (
-	schemaFile  = "\x00schema/"
-	patternFile = "\x00pattern.cue"
-)
+// foreign begins the names of files that are not the author's. A NUL byte stands in no path of a repository.
+const foreign = "\x00"
 
-// patternSource enforces the shape where no file of the author does.
-const patternSource = "package policy\nimport \"" + schema.ImportPath + "\"\nworkload: [string]: schema.#Workload\n"
+func libraryFile(importPath, name string) string { return foreign + importPath + "/" + name }
 
 // isAuthors reports whether a position is in a file of the repository.
 func isAuthors(p token.Pos) bool {
-	return p.IsValid() && p.Filename() != "" && !strings.HasPrefix(p.Filename(), "\x00")
-}
-
-// unit is what was evaluated of one folder. It does not change once made.
-type unit struct {
-	folder string
-	errs   []Diagnostic
-	stated map[string]*statement // the workloads that the folder's own files speak of; nil if they could not be read
-	named  map[string]bool       // the workloads that the folder's own files name, also if they could not be read
+	return p.IsValid() && p.Filename() != "" && !strings.HasPrefix(p.Filename(), foreign)
 }
 
 // text is one file as it is evaluated.
 type text struct {
-	path string
-	data []byte
+	Path string
+	Data []byte
 }
 
-// evaluator evaluates folders one after the other. It belongs to one goroutine, as a cue.Context does.
-type evaluator struct {
-	ctx *cue.Context
+// evaluation is what CUE says of one folder's files, without the schema: the types of the schema accept everything, and its shape is held
+// against the values afterwards.
+type evaluation struct {
+	Root     *node // the regular fields at the top level; nil if nothing could be read
+	Problems []problem
 }
 
-func newEvaluator() *evaluator { return &evaluator{ctx: cuecontext.New()} }
+// problem is an error of CUE at the author's place.
+type problem struct {
+	Path []string
+	Pos  schema.Pos // the zero Pos: CUE names no place of the author's
+	Also []schema.Pos
+	Msg  string
+	// Reference is the name that leads nowhere, or "".
+	Reference string
+	// Incomplete says that the value is merely not one value.
+	Incomplete bool
+}
 
-// evaluate never panics: what CUE panics on is an error of the folder.
-func (e *evaluator) evaluate(f *folder, seen []*parsed) (u *unit) {
-	u = &unit{folder: f.dir, named: map[string]bool{}}
-	var own, above []*parsed
-	for _, p := range seen {
-		if len(p.errs) > 0 {
-			return u // reported where the file is parsed
-		}
-		if path.Dir(p.src.path) == f.dir {
-			own = append(own, p)
-			for name := range p.index.names {
-				u.named[name] = true
-			}
-		} else {
-			above = append(above, p)
-		}
-	}
+// evaluate evaluates files as one instance. It runs in the fence, and never panics: what CUE panics on is a problem.
+func evaluate(texts []text) (e evaluation) {
 	defer func() {
 		if r := recover(); r != nil {
-			u.stated = nil
-			u.errs = []Diagnostic{{Pos: schema.Pos{File: f.own[0].path}, Msg: fmt.Sprintf("the CUE evaluator failed on folder %q: %.200v", f.dir, r)}}
+			e = evaluation{Problems: []problem{{Msg: fmt.Sprintf("the CUE evaluator failed: %.200v", r)}}}
 		}
 	}()
-	texts := textsOf(own, above)
-	v, err := e.build(texts, true)
+	ctx := cuecontext.New()
+	v, err := buildInstance(ctx, texts)
 	if err == nil {
 		err = v.Validate(cue.Concrete(true))
 	}
-	x := &explainer{evaluator: e, texts: texts, seen: seen}
-	l := &lowerer{folder: f, seen: seen}
-	u.errs = unknownKinds(f, seen, v)
-	if err == nil {
-		u.stated = l.lower(v)
-		return u
-	}
-	loose := x.explain(err)
-	u.stated = l.lower(loose)
-	for _, f := range x.found {
-		u.errs = append(u.errs, f.d)
-		if len(f.path) > 1 && u.stated[f.path[1]] != nil {
-			u.stated[f.path[1]].partial = true
+	if err != nil {
+		references, blanked := unresolved(err, texts)
+		e.Problems = append(references, problemsOf(err)...)
+		if len(references) > 0 {
+			if v, err = buildInstance(ctx, blanked); err != nil {
+				e.Problems = append(e.Problems, problemsOf(err)...)
+			}
 		}
 	}
-	return u
+	if v.Exists() {
+		r := reader{}
+		e.Root = r.value(v, 0)
+		e.Problems = append(e.Problems, r.problems...)
+	}
+	return e
 }
 
-// textsOf returns what is evaluated for a folder, sorted by path.
-func textsOf(own, above []*parsed) []text {
-	keep, prune := prunable(own, above)
-	pattern := false
-	var texts []text
-	for _, p := range own {
-		texts = append(texts, text{p.src.path, p.src.data})
-		pattern = pattern || p.index.pattern
-	}
-	for _, p := range above {
-		data := p.src.data
-		if prune {
-			data = p.prune(keep)
-		}
-		texts = append(texts, text{p.src.path, data})
-		pattern = pattern || p.index.pattern
-	}
-	slices.SortFunc(texts, func(a, b text) int { return strings.Compare(a.path, b.path) })
-	if !pattern {
-		texts = append(texts, text{patternFile, []byte(patternSource)})
-	}
-	return texts
-}
-
-// build makes one instance of the files. Nothing is read from disk or network: imports are the standard library, which is in CUE's
-// runtime, and the embedded schema, whose definitions accept everything if it is not to be enforced.
-func (e *evaluator) build(texts []text, enforce bool) (cue.Value, error) {
+// buildInstance makes one instance of the files. Nothing is read from disk or network: imports are the standard library, which is in CUE's
+// runtime, and the embedded packages.
+func buildInstance(ctx *cue.Context, texts []text) (cue.Value, error) {
 	bc := build.NewContext()
-	var schemaInstance *build.Instance
+	loaded := map[string]*build.Instance{}
 	inst := bc.NewInstance("", func(_ token.Pos, path string) *build.Instance {
-		if path != schema.ImportPath {
+		lib, ok := libraryAt(path)
+		if !ok {
 			return nil
 		}
-		if schemaInstance == nil {
-			schemaInstance = newSchemaInstance(bc, enforce)
+		if loaded[path] == nil {
+			loaded[path] = libraryInstance(bc, lib)
 		}
-		return schemaInstance
+		return loaded[path]
 	})
 	inst.ImportPath = "policy.invalid:" + packageName
 	for _, t := range texts {
-		f, err := parser.ParseFile(t.path, t.data)
+		f, err := parser.ParseFile(t.Path, t.Data)
 		if err != nil {
-			return cue.Value{}, fmt.Errorf("parse %s: %w", t.path, err) // parsed before: only pruning can do this
+			return cue.Value{}, fmt.Errorf("parse %s: %w", t.Path, err) // parsed before: only pruning can do this
 		}
 		if err := inst.AddSyntax(f); err != nil {
 			return cue.Value{}, err
@@ -151,77 +111,118 @@ func (e *evaluator) build(texts []text, enforce bool) (cue.Value, error) {
 	if err := inst.Complete(); err != nil {
 		return cue.Value{}, err
 	}
-	v := e.ctx.BuildInstance(inst)
+	v := ctx.BuildInstance(inst)
 	return v, v.Err()
 }
 
-func newSchemaInstance(bc *build.Context, enforce bool) *build.Instance {
+// libraryInstance makes an embedded package importable. The definitions of the schema accept everything.
+func libraryInstance(bc *build.Context, lib library) *build.Instance {
 	inst := bc.NewInstance("", nil)
-	inst.ImportPath = schema.ImportPath
-	for name, data := range embeddedSchema() {
-		f, err := parser.ParseFile(schemaFile+name, data)
+	inst.ImportPath = lib.importPath
+	for name, data := range lib.sources() {
+		f, err := parser.ParseFile(libraryFile(lib.importPath, name), data)
 		if err != nil {
-			panic(fmt.Sprintf("compiler: embedded schema: %v", err)) // a test compiles it
+			panic(fmt.Sprintf("compiler: embedded %s: %v", lib.importPath, err)) // a test compiles it
 		}
-		if !enforce {
+		if lib.importPath == schema.ImportPath {
 			acceptAll(f)
 		}
 		if err := inst.AddSyntax(f); err != nil {
-			panic(fmt.Sprintf("compiler: embedded schema: %v", err))
+			panic(fmt.Sprintf("compiler: embedded %s: %v", lib.importPath, err))
 		}
 	}
 	if err := inst.Complete(); err != nil {
-		panic(fmt.Sprintf("compiler: embedded schema: %v", err))
+		panic(fmt.Sprintf("compiler: embedded %s: %v", lib.importPath, err))
 	}
 	return inst
 }
 
-// acceptAll replaces the values of definitions by "_".
+// acceptAll replaces the values of definitions by "{...}" where they are structs, and else by "_".
 func acceptAll(f *ast.File) {
 	for _, d := range f.Decls {
-		if d, ok := d.(*ast.Field); ok {
-			d.Value = ast.NewIdent("_")
+		d, ok := d.(*ast.Field)
+		if !ok {
+			continue
+		}
+		_, isStruct := d.Value.(*ast.StructLit)
+		d.Value = ast.NewIdent("_")
+		if isStruct {
+			d.Value = ast.NewStruct(&ast.Ellipsis{})
 		}
 	}
 }
 
-// unknownKinds reports regular fields at the top level that are no kind. CUE lets them pass, so a misspelt kind would be lost.
-func unknownKinds(f *folder, seen []*parsed, v cue.Value) []Diagnostic {
-	var errs []Diagnostic
-	report := func(name string, pos schema.Pos) {
-		msg := fmt.Sprintf("top-level field %q is not known; want %q, or a hidden field such as %q", name, workloadField, "_"+name)
-		if nearest(name, []string{workloadField}) != "" {
-			msg = fmt.Sprintf("top-level field %q is not known; did you mean %q?", name, workloadField)
-		}
-		errs = append(errs, Diagnostic{Pos: pos, Msg: msg})
+// reader reads evaluated values, and what is wrong with each.
+type reader struct{ problems []problem }
+
+// value reads a value. What is nested deeper than any policy is cut, which its shape refuses.
+func (r *reader) value(v cue.Value, level int) *node {
+	n := &node{}
+	n.Pos, n.Pattern = positionsOf(v)
+	if d, ok := v.Default(); ok {
+		v = d
 	}
-	literal := map[string]bool{workloadField: true}
-	for _, p := range seen {
-		for _, name := range p.index.fields {
-			if name != workloadField {
-				literal[name] = true
-				if path.Dir(p.src.path) == f.dir {
-					for _, pos := range p.index.pos[name] {
-						report(name, pos)
-					}
-				}
-			}
+	switch v.IncompleteKind() {
+	case cue.StructKind:
+		if r.fields(n, v, level) {
+			return n
 		}
+	case cue.StringKind:
+		if s, err := v.String(); err == nil {
+			n.Kind, n.Text = nodeString, s
+			return n
+		}
+	case cue.BoolKind:
+		if b, err := v.Bool(); err == nil {
+			n.Kind, n.Text = nodeBool, fmt.Sprint(b)
+			return n
+		}
+	case cue.IntKind:
+		if i, err := v.Int(nil); err == nil && i.BitLen() < 4096 {
+			n.Kind, n.Text = nodeNumber, i.String()
+			return n
+		}
+	case cue.NullKind:
+		n.Kind = nodeNull
+		return n
+	case cue.BottomKind:
+		n.Kind, n.Text = nodeBottom, show(v)
+		before := len(r.problems)
+		r.fields(n, v, level) // as far as it goes
+		if err := v.Err(); err != nil && before == len(r.problems) {
+			r.problems = append(r.problems, problemsOf(err)...)
+		}
+		return n
 	}
+	n.Kind, n.Text = nodeOpen, show(v)
+	if v.IsConcrete() {
+		n.Kind = nodeOther
+	}
+	return n
+}
+
+func (r *reader) fields(n *node, v cue.Value, level int) bool {
 	fields, err := v.Fields()
-	if err != nil {
-		return errs // the error is found by validation
+	if err != nil || level >= maxDepth {
+		return false
 	}
 	for fields.Next() {
-		if name := fields.Selector().Unquoted(); fields.Selector().IsString() && !literal[name] {
-			report(name, firstPosition(fields.Value(), f.own[0].path))
-		}
+		n.Fields = append(n.Fields, nodeField{Name: fields.Selector().Unquoted(), Node: r.value(fields.Value(), level+1)})
 	}
-	return errs
+	slices.SortFunc(n.Fields, func(a, b nodeField) int { return compareStrings(a.Name, b.Name) })
+	return true
+}
+
+// show prints a value for a message, shortened.
+func show(v cue.Value) string {
+	s := strings.Join(strings.Fields(fmt.Sprint(v)), " ")
+	if len(s) > 60 {
+		s = strings.ToValidUTF8(s[:57], "") + "..."
+	}
+	return s
 }
 
 // positionsOf returns the author's positions of a field, from the conjuncts of its value, and those of the patterns that apply to it.
-// It is slow.
 func positionsOf(v cue.Value) (fields, patterns []schema.Pos) {
 	if !v.Exists() {
 		return nil, nil
@@ -251,16 +252,46 @@ func positionsOf(v cue.Value) (fields, patterns []schema.Pos) {
 	return sortPositions(fields), sortPositions(patterns)
 }
 
-func sortPositions(all []schema.Pos) []schema.Pos {
-	slices.SortFunc(all, schema.Pos.Compare)
-	return slices.Compact(all)
+// unresolved reports references that lead nowhere, and replaces them by "_" in the texts: CUE stops at them, and the author wants to
+// see what else is wrong.
+func unresolved(err error, texts []text) ([]problem, []text) {
+	texts = slices.Clone(texts)
+	var found []problem
+	for _, e := range errors.Errors(err) {
+		format, args := e.Msg()
+		if format != "reference %q not found" || len(args) == 0 || !isAuthors(e.Position()) {
+			continue
+		}
+		name := fmt.Sprint(args[0])
+		for i, t := range texts {
+			if offset := e.Position().Offset(); t.Path == e.Position().Filename() && name != "" && offset+len(name) <= len(t.Data) {
+				texts[i].Data = slices.Clone(t.Data)
+				copy(texts[i].Data[offset:], "_"+strings.Repeat(" ", len(name)-1))
+				found = append(found, problem{Path: plainPath(e.Path()), Pos: schemaPos(e.Position()), Reference: name})
+			}
+		}
+	}
+	return found, texts
 }
 
-// firstPosition is the first author's position of a value, or a file.
-func firstPosition(v cue.Value, file string) schema.Pos {
-	fields, patterns := positionsOf(v)
-	for _, p := range append(fields, patterns...) {
-		return p
+// problemsOf takes CUE's errors apart.
+func problemsOf(err error) []problem {
+	var found []problem
+	for _, e := range errors.Errors(err) {
+		format, args := e.Msg()
+		if format == "reference %q not found" {
+			continue
+		}
+		p := problem{Path: plainPath(e.Path()), Msg: fmt.Sprintf(format, args...), Incomplete: strings.HasPrefix(format, "incomplete value")}
+		for _, pos := range errors.Positions(e) {
+			if isAuthors(pos) {
+				p.Also = append(p.Also, schemaPos(pos))
+			}
+		}
+		if p.Also = sortPositions(p.Also); len(p.Also) > 0 {
+			p.Pos, p.Also = p.Also[0], p.Also[1:]
+		}
+		found = append(found, p)
 	}
-	return schema.Pos{File: file}
+	return found
 }

@@ -9,272 +9,239 @@ import (
 	"strconv"
 	"strings"
 
-	"cuelang.org/go/cue"
-	"cuelang.org/go/cue/errors"
-
 	"github.com/writ-sec/writ/schema"
 )
 
-// explainer turns CUE's errors about one folder into ours. CUE decides that something is wrong. To say what, the files are evaluated
-// once more with a schema that accepts everything, and the values are held against its shape: so each error stands at the author's line,
-// says what was expected, and hides no other. What this walk does not find is reported in CUE's words.
+// explainer holds values against the shape of the schema, and says what is wrong: all at once, each at the author's line, with what was
+// expected. What CUE found wrong in the values themselves is added in CUE's words where the shape says nothing of it.
 type explainer struct {
-	*evaluator
-	texts []text
-	seen  []*parsed
+	file  string // where to report what has no place
 	found []finding
 }
 
-// finding is an error with the place in the value that it is about.
+// finding is an error with the place in the value that it is about: kind, name, and fields below.
 type finding struct {
 	path []string
 	d    Diagnostic
 }
 
-// explain finds out what is wrong, and returns the value as it is without the schema.
-func (x *explainer) explain(err error) cue.Value {
-	references := x.unresolved(err)
-	v, buildErr := x.build(x.texts, false)
-	if buildErr == nil || v.Exists() {
-		x.workloads(v)
+// value holds one value against its shape. around is the nearest place that states something, for values that nothing states.
+func (x *explainer) value(n *node, s *shape, path []string, around []schema.Pos) {
+	if p := n.places(); len(p) > 0 {
+		around = p
 	}
-	x.found = slices.DeleteFunc(x.found, func(f finding) bool {
-		return slices.ContainsFunc(references, func(r finding) bool { return slices.Equal(f.path, r.path) })
-	})
-	x.found = append(x.found, references...)
-	x.rest(err)
-	return v
-}
-
-// unresolved reports references that lead nowhere, and replaces them by "_" in the texts: CUE stops at them, and the author wants to
-// see what else is wrong.
-func (x *explainer) unresolved(err error) []finding {
-	var found []finding
-	for _, e := range errors.Errors(err) {
-		format, args := e.Msg()
-		name, _ := firstString(args)
-		if format != "reference %q not found" || name == "" || !isAuthors(e.Position()) {
-			continue
-		}
-		x.blank(e.Position().Filename(), e.Position().Offset(), len(name))
-		msg := fmt.Sprintf("reference %q is not found; want a field, a let or an import that the folder or one above it states", name)
-		if near := nearest(name, x.names()); near != "" {
-			msg = fmt.Sprintf("reference %q is not found; did you mean %q?", name, near)
-		}
-		found = append(found, x.finding(plainPath(e.Path()), schemaPos(e.Position()), msg))
-	}
-	return found
-}
-
-func firstString(args []any) (string, bool) {
-	if len(args) == 0 {
-		return "", false
-	}
-	return fmt.Sprint(args[0]), true
-}
-
-// names returns everything that is named in the folder's files, for suggestions.
-func (x *explainer) names() []string {
-	var names []string
-	for _, p := range x.seen {
-		for name := range p.index.hidden {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-func (x *explainer) blank(file string, offset, length int) {
-	for i, t := range x.texts {
-		if t.path == file && offset+length <= len(t.data) {
-			data := slices.Clone(t.data)
-			copy(data[offset:], "_"+strings.Repeat(" ", length-1))
-			x.texts[i].data = data
-		}
-	}
-}
-
-// workloads walks all workloads.
-func (x *explainer) workloads(v cue.Value) {
-	all := v.LookupPath(cue.MakePath(cue.Str(workloadField)))
-	if !all.Exists() {
-		return
-	}
-	x.value(all, &shape{object: true, any: workloadShape()}, []string{workloadField})
-}
-
-// value holds one value against its shape.
-func (x *explainer) value(v cue.Value, s *shape, path []string) {
-	kind := v.IncompleteKind()
 	switch {
-	case s.object && (kind == cue.StructKind || kind == cue.BottomKind) && x.object(v, s, path):
-	case kind == cue.BottomKind:
-		x.conflict(v, path)
-	case kind == cue.StringKind && (s.text || len(s.words) > 0):
-		x.word(v, s, path)
-	case kind == cue.BoolKind && s.boolean:
-		if _, err := v.Bool(); err != nil {
-			x.report(v, path, fmt.Sprintf("%s is not decided; want true or false", name(path)))
+	case n.Kind == nodeBottom:
+		if len(s.structs) > 0 {
+			x.fields(n, s.form(n), path, around, false)
 		}
-	case v.IsConcrete():
-		x.report(v, path, fmt.Sprintf("%s is %s; want %s", name(path), show(v), s.want()))
+	case n.Kind == nodeStruct && len(s.structs) > 0:
+		x.fields(n, s.form(n), path, around, true)
+	case n.Kind == nodeString && s.text, n.Kind == nodeBool && s.boolean, n.Kind == nodeNumber && s.integer:
+	case n.Kind == nodeString && len(s.words) > 0:
+		x.word(n, s, path, around)
+	case n.Kind == nodeOpen:
+		x.report(path, around, "%s is %s, which is not one value; want %s", nameOf(path), n.Text, s.want())
 	default:
-		x.report(v, path, fmt.Sprintf("%s is %s, which is not one value; want %s", name(path), show(v), s.want()))
+		x.report(path, around, "%s is %s; want %s", nameOf(path), n.show(), s.want())
 	}
 }
 
-// object walks a struct; false if the value is none.
-func (x *explainer) object(v cue.Value, s *shape, path []string) bool {
-	fields, err := v.Fields()
-	if err != nil {
-		return false
+// form is the form of a struct that knows most of its fields.
+func (s *shape) form(n *node) *structShape {
+	best, most := s.structs[0], -1
+	for _, f := range s.structs {
+		known := 0
+		for _, have := range n.Fields {
+			if _, ok := f.fields[have.Name]; ok || f.any != nil {
+				known++
+			}
+		}
+		if known > most {
+			best, most = f, known
+		}
 	}
-	if v.IncompleteKind() == cue.BottomKind && !fields.Next() {
-		return false
-	}
-	fields, _ = v.Fields()
-	present := map[string]bool{}
-	for fields.Next() {
-		name := fields.Selector().Unquoted()
-		present[name] = true
-		sub := append(slices.Clone(path), name)
-		switch f, known := s.fields[name]; {
-		case known:
-			x.value(fields.Value(), f.shape, sub)
-		case s.any != nil:
-			x.value(fields.Value(), s.any, sub)
+	return best
+}
+
+func (x *explainer) fields(n *node, form *structShape, path []string, around []schema.Pos, whole bool) {
+	for _, f := range n.Fields {
+		sub := append(slices.Clip(path), f.Name)
+		switch known, ok := form.fields[f.Name]; {
+		case ok:
+			x.value(f.Node, known.shape, sub, around)
+		case form.any != nil:
+			x.value(f.Node, form.any, sub, around)
 		default:
-			x.unknown(fields.Value(), s, sub)
+			x.unknown(f.Node, form, sub, around)
 		}
 	}
-	for _, n := range s.order {
-		if f := s.fields[n]; f.required && !present[n] {
-			x.report(v, append(slices.Clone(path), n), fmt.Sprintf("field %q is missing; want %s", n, f.shape.want()))
+	for _, name := range form.order {
+		if f := form.fields[name]; whole && f.required && n.get(name) == nil {
+			x.report(append(slices.Clip(path), name), around, "field %q is missing; want %s", name, f.shape.want())
 		}
 	}
-	return true
 }
 
-func (x *explainer) unknown(v cue.Value, s *shape, path []string) {
+func (x *explainer) unknown(n *node, form *structShape, path []string, around []schema.Pos) {
+	if p := n.places(); len(p) > 0 {
+		around = p
+	}
 	last := path[len(path)-1]
 	in := ""
 	if len(path) > 3 {
-		in = " in " + name(path[:len(path)-1])
+		in = " in " + nameOf(path[:len(path)-1])
 	}
-	msg := fmt.Sprintf("field %q is not known%s; want ", last, in)
-	switch near := nearest(last, s.order); {
+	switch near := nearest(last, form.order); {
 	case near != "":
-		msg = fmt.Sprintf("field %q is not known%s; did you mean %q?", last, in, near)
-	case len(s.order) == 0:
-		msg += "{}"
+		x.report(path, around, "field %q is not known%s; did you mean %q?", last, in, near)
+	case len(form.order) == 0:
+		x.report(path, around, "field %q is not known%s; want {}", last, in)
 	default:
-		msg += list(s.order, "or")
-	}
-	x.found = append(x.found, x.finding(path, x.labelPosition(v, path), msg))
-}
-
-func (x *explainer) word(v cue.Value, s *shape, path []string) {
-	word, err := v.String()
-	switch {
-	case err != nil:
-		x.report(v, path, fmt.Sprintf("%s is %s, which is not one value; want %s", name(path), show(v), s.want()))
-	case len(s.words) > 0 && !s.text && !slices.Contains(s.words, word):
-		msg := fmt.Sprintf("%s %q is not known; want %s", name(path), word, list(s.words, "or"))
-		if near := nearest(word, s.words); near != "" {
-			msg += fmt.Sprintf("; did you mean %q?", near)
-		}
-		x.report(v, path, msg)
+		x.report(path, around, "field %q is not known%s; want %s", last, in, list(form.order, "or"))
 	}
 }
 
-// conflict reports values that contradict each other, whatever the schema says.
-func (x *explainer) conflict(v cue.Value, path []string) {
-	err := v.Err()
-	if err == nil {
+func (x *explainer) word(n *node, s *shape, path []string, around []schema.Pos) {
+	if slices.Contains(s.words, n.Text) {
 		return
 	}
-	x.cue(err, path)
+	hint := ""
+	if near := nearest(n.Text, s.words); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	x.report(path, around, "%s %q is not known; want %s%s", nameOf(path), shorten(n.Text), list(s.words, "or"), hint)
 }
 
-// rest reports what the walk did not find.
-func (x *explainer) rest(err error) {
-	walked := slices.Clone(x.found)
-	for _, e := range errors.Errors(err) {
-		path := plainPath(e.Path())
-		covered := slices.ContainsFunc(walked, func(f finding) bool {
-			return len(path) > 1 && (hasPrefix(f.path, path) || hasPrefix(path, f.path))
-		})
-		if format, _ := e.Msg(); !covered && format != "reference %q not found" {
-			x.cue(e, path)
-		}
+// problems adds what CUE says. names are those that a reference may mean, and at finds the place of an entry's part.
+func (x *explainer) problems(all []problem, names []string, at func(path []string) []schema.Pos) {
+	walked := newPathSet()
+	for _, f := range x.found {
+		walked.add(f.path)
 	}
-	if len(x.found) == 0 {
-		path := plainPath(errors.Path(err))
-		x.found = append(x.found, x.finding(path, x.labelPosition(cue.Value{}, path), fmt.Sprintf("is not valid CUE: %.500s", err)))
-	}
-}
-
-// cue reports errors in CUE's words at the author's positions; errors without one are summaries of others.
-func (x *explainer) cue(err error, path []string) {
-	for _, e := range errors.Errors(err) {
-		var at []schema.Pos
-		for _, p := range errors.Positions(e) {
-			if isAuthors(p) {
-				at = append(at, schemaPos(p))
-			}
-		}
-		if at = sortPositions(at); len(at) == 0 {
+	x.references(all, walked, names)
+	said := map[string]bool{}
+	for _, p := range all {
+		key := fmt.Sprint(p.Path, p.Pos)
+		if p.Reference != "" || said[key] || p.Pos.File == "" || len(p.Path) > 1 && walked.meets(p.Path) {
 			continue
 		}
-		format, args := e.Msg()
-		msg := fmt.Sprintf(format, args...)
-		if p := plainPath(e.Path()); len(p) > 0 {
-			path = p
+		said[key] = true
+		x.cue(p)
+	}
+	if len(x.found) > 0 {
+		return
+	}
+	for _, p := range all { // CUE names no place of the author's
+		if where := at(p.Path); where != nil {
+			x.report(p.Path, where, "is not valid CUE: %.500s", p.Msg)
+			return
 		}
-		if len(path) > 2 {
-			msg = name(path) + ": " + msg
-		}
-		for i, p := range at[1:] {
-			msg += map[bool]string{true: "; see also ", false: ", "}[i == 0] + p.String()
-		}
-		x.found = append(x.found, x.finding(path, at[0], msg))
+	}
+	if len(all) > 0 {
+		x.report(nil, nil, "is not valid CUE: %.500s", all[0].Msg)
 	}
 }
 
-func (x *explainer) report(v cue.Value, path []string, msg string) {
-	x.found = append(x.found, x.finding(path, x.labelPosition(v, path), msg))
-}
+// Hints are given for so many references among so many names: to compare words takes time.
+const (
+	maxHints     = 50
+	maxHintNames = 2000
+)
 
-// labelPosition is where a field, or the nearest one around it, is named.
-func (x *explainer) labelPosition(v cue.Value, path []string) schema.Pos {
-	for n := len(path); n > 0; n-- {
-		var all, patterns []schema.Pos
-		for _, p := range x.seen {
-			all = append(all, p.index.pos[pathKey(path[:n]...)]...)
+// references reports those that lead nowhere. What else is wrong at their places follows from that.
+func (x *explainer) references(all []problem, walked *pathSet, names []string) {
+	nowhere := newPathSet()
+	for _, p := range all {
+		if p.Reference != "" {
+			nowhere.add(p.Path)
+			walked.add(p.Path)
 		}
-		if n == len(path) && len(all) == 0 {
-			if all, patterns = positionsOf(v); len(all) == 0 {
-				all = patterns
+	}
+	x.found = slices.DeleteFunc(x.found, func(f finding) bool { return nowhere.has(f.path) })
+	names = names[:min(len(names), maxHintNames)]
+	hints := 0
+	for _, p := range all {
+		if p.Reference == "" {
+			continue
+		}
+		msg := "reference %q is not found; want a field, a let or an import that the folder or one above it states"
+		if hints++; hints <= maxHints {
+			if near := nearest(p.Reference, names); near != "" {
+				msg = "reference %q is not found; did you mean " + strconv.Quote(near) + "?"
 			}
 		}
-		if len(all) > 0 {
-			return sortPositions(all)[0]
+		x.report(p.Path, []schema.Pos{p.Pos}, msg, p.Reference)
+	}
+}
+
+// pathSet is a set of paths that says at once what lies around and below a path.
+type pathSet struct{ whole, begun map[string]bool }
+
+func newPathSet() *pathSet { return &pathSet{map[string]bool{}, map[string]bool{}} }
+
+// pathKeys are the beginnings of a path, from the empty one to itself, each as one word.
+func pathKeys(path []string) []string {
+	keys := make([]string, 1, len(path)+1)
+	for _, p := range path {
+		keys = append(keys, keys[len(keys)-1]+strconv.Itoa(len(p))+":"+p)
+	}
+	return keys
+}
+
+func (s *pathSet) add(path []string) {
+	keys := pathKeys(path)
+	for _, k := range keys {
+		s.begun[k] = true
+	}
+	s.whole[keys[len(keys)-1]] = true
+}
+
+func (s *pathSet) has(path []string) bool {
+	keys := pathKeys(path)
+	return s.whole[keys[len(keys)-1]]
+}
+
+// meets reports whether a path of the set lies at the path, around it or below it.
+func (s *pathSet) meets(path []string) bool {
+	keys := pathKeys(path)
+	return s.begun[keys[len(keys)-1]] || slices.ContainsFunc(keys, func(k string) bool { return s.whole[k] })
+}
+
+// cue reports an error in CUE's words.
+func (x *explainer) cue(p problem) {
+	msg := p.Msg
+	if len(p.Path) > 2 {
+		msg = nameOf(p.Path) + ": " + msg
+	}
+	for i, at := range p.Also {
+		msg += map[bool]string{true: "; see also ", false: ", "}[i == 0] + at.String()
+	}
+	x.report(p.Path, []schema.Pos{p.Pos}, "%s", msg)
+}
+
+func (x *explainer) report(path []string, at []schema.Pos, format string, args ...any) {
+	d := Diagnostic{Pos: schema.Pos{File: x.file}, Msg: fmt.Sprintf(format, args...)}
+	if len(at) > 0 {
+		d.Pos = at[0]
+	}
+	if len(path) > 0 {
+		if k, ok := kindNamed(path[0]); ok && k.single {
+			d.Path = k.name
+		} else if ok && len(path) > 1 {
+			d.Path = path[0] + " " + path[1]
 		}
 	}
-	return schema.Pos{File: x.seen[0].src.path}
+	x.found = append(x.found, finding{path: path, d: d})
 }
 
-func (x *explainer) finding(path []string, pos schema.Pos, msg string) finding {
-	d := Diagnostic{Pos: pos, Msg: msg}
-	if len(path) > 1 && path[0] == workloadField {
-		d.Path = "workload " + path[1]
+// nameOf is how a message names a place below an entry: `mode`, `exec "/bin/sh"`, `exec "/bin/sh".parent`.
+func nameOf(path []string) string {
+	if len(path) > 0 {
+		if k, ok := kindNamed(path[0]); ok && k.single && len(path) > 1 {
+			path = append([]string{path[0], ""}, path[1:]...)
+		}
 	}
-	return finding{path: path, d: d}
-}
-
-// name is how a message names a place below a workload: `mode`, `exec "/bin/sh"`, `exec "/bin/sh" parent`.
-func name(path []string) string {
 	if len(path) <= 2 {
 		return strings.Join(path, " ")
 	}
@@ -300,10 +267,25 @@ func identifier(s string) bool {
 }
 
 // show prints a value for a message, shortened.
-func show(v cue.Value) string {
-	s := strings.Join(strings.Fields(fmt.Sprint(v)), " ")
+func (n *node) show() string {
+	switch n.Kind {
+	case nodeString:
+		return strconv.Quote(shorten(n.Text))
+	case nodeNull:
+		return "null"
+	case nodeStruct:
+		if len(n.Fields) == 0 {
+			return "{}"
+		}
+		return "a struct"
+	}
+	return n.Text
+}
+
+// shorten cuts a text for a message.
+func shorten(s string) string {
 	if len(s) > 60 {
-		s = strings.ToValidUTF8(s[:57], "") + "..."
+		return strings.ToValidUTF8(s[:57], "") + "..."
 	}
 	return s
 }

@@ -6,6 +6,7 @@ package compiler
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -145,7 +146,17 @@ func checkOutputs(t *testing.T, name string, a *txtar.Archive, res *Result, got 
 				data = fmt.Appendln(data, f.Path)
 			}
 		case res != nil:
-			data = res.Bundle.Files[out]
+			var err error
+			if data, err = res.Bundle.Open(out); err != nil {
+				t.Error(err)
+			}
+			if strings.HasSuffix(out, ".json") { // for people who read the archive
+				var pretty bytes.Buffer
+				if err := json.Indent(&pretty, data, "", " "); err != nil {
+					t.Error(err)
+				}
+				data = pretty.Bytes()
+			}
 		}
 		if *update {
 			a.Files[i].Data, changed = data, true

@@ -4,18 +4,51 @@
 package compiler
 
 import (
-	"slices"
+	"strconv"
 	"strings"
 
 	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/token"
 
 	"github.com/writ-sec/writ/schema"
 )
 
-// newIndex reads what can be read without evaluating. Where a file is more than literal labels and struct literals it says so, and the
-// positions come from the evaluated values instead, which is slower.
+// index says syntactically what a file states at its top level.
+type index struct {
+	imports map[string]string       // identifier -> import path
+	specs   []importSpec            // where they are imported
+	rest    []ast.Decl              // what is neither an import nor a kind
+	entries []namedEntry            // of the kinds, stated with a literal name, as they come
+	hidden  map[string][]*ast.Field // hidden fields; a definition, an alias or a let is there with nil
+	fields  []topField              // regular fields that are no kind
+	open    map[string]bool         // kinds in which something beside literal names could add entries or fields
+	wild    bool                    // something at the top level could add fields of any name
+	idents  map[string]bool         // every name that is referred to
+	aliased bool                    // has an alias on a label, by which a field could be referred to
+	pattern map[string]bool         // kinds whose schema the file states: workload: [string]: schema.#Workload
+}
+
+// importSpec is the text of one import, as byte offsets.
+type importSpec struct {
+	name       string
+	start, end int
+}
+
+type topField struct {
+	name string
+	pos  schema.Pos
+}
+
+// namedEntry is one statement of a named entry of a kind, with its text as byte offsets. The name of a single kind is "".
+type namedEntry struct {
+	kind, name string
+	field      *ast.Field
+	pos        schema.Pos
+	start, end int
+}
+
 func newIndex(f *ast.File) index {
-	x := index{pos: map[string][]schema.Pos{}, names: map[string]bool{}, idents: map[string]bool{}, hidden: map[string]bool{}, literal: true}
+	x := index{imports: map[string]string{}, hidden: map[string][]*ast.Field{}, open: map[string]bool{}, idents: map[string]bool{}, pattern: map[string]bool{}}
 	for _, d := range f.Decls {
 		x.topLevel(d)
 	}
@@ -23,21 +56,33 @@ func newIndex(f *ast.File) index {
 	return x
 }
 
-// references collects the names that expressions refer to; labels and selectors refer to nothing.
+// references collects the names that expressions refer to.
 func (x *index) references(f *ast.File) {
-	names := map[ast.Node]bool{}
 	ast.Walk(f, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.Field:
-			names[n.Label] = true
+		if n, ok := n.(*ast.Field); ok {
 			if _, ok := n.Label.(*ast.Alias); ok || n.Alias != nil {
 				x.aliased = true
 			}
+		}
+		return true
+	}, nil)
+	identsOf(f, x.idents)
+}
+
+// identsOf adds the names that expressions refer to; labels, selectors and the names of imports refer to nothing.
+func identsOf(n ast.Node, into map[string]bool) {
+	names := map[ast.Node]bool{}
+	ast.Walk(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.Field:
+			names[n.Label] = true
 		case *ast.SelectorExpr:
 			names[n.Sel] = true
+		case *ast.ImportSpec:
+			names[n.Name] = true
 		case *ast.Ident:
 			if !names[n] {
-				x.idents[n.Name] = true
+				into[n.Name] = true
 			}
 		}
 		return true
@@ -46,26 +91,76 @@ func (x *index) references(f *ast.File) {
 
 func (x *index) topLevel(d ast.Decl) {
 	switch d := d.(type) {
-	case *ast.Package, *ast.ImportDecl, *ast.CommentGroup, *ast.Attribute:
+	case *ast.Package, *ast.CommentGroup, *ast.Attribute:
+	case *ast.ImportDecl:
+		for _, spec := range d.Specs {
+			s := importSpec{x.imported(spec), spec.Pos().Offset(), spec.End().Offset()}
+			if !d.Lparen.IsValid() {
+				s.start, s.end = d.Pos().Offset(), d.End().Offset()
+			}
+			x.specs = append(x.specs, s)
+		}
 	case *ast.LetClause:
-		x.hidden[d.Ident.Name] = true
+		x.rest = append(x.rest, d)
+		x.hidden[d.Ident.Name] = append(x.hidden[d.Ident.Name], nil)
 	case *ast.Field:
-		name, ok := label(d.Label)
-		if !ok {
-			x.literal, x.embedded = false, true
+		x.topField(d)
+	default:
+		x.rest = append(x.rest, d)
+		x.wild = true
+	}
+}
+
+// imported notes an import, and returns its name.
+func (x *index) imported(spec *ast.ImportSpec) string {
+	path, err := strconv.Unquote(spec.Path.Value)
+	if err != nil {
+		return "" // refused elsewhere
+	}
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	if _, after, ok := strings.Cut(name, ":"); ok {
+		name = after
+	}
+	if spec.Name != nil {
+		name = spec.Name.Name
+	}
+	x.imports[name] = path
+	return name
+}
+
+func (x *index) topField(d *ast.Field) {
+	name, ok := label(d.Label)
+	if _, known := kindNamed(name); !ok || !known {
+		x.rest = append(x.rest, d)
+	}
+	if !ok {
+		x.wild = true
+		return
+	}
+	if id, isIdent := d.Label.(*ast.Ident); isIdent && strings.HasPrefix(id.Name, "_") || isDefinition(d.Label) {
+		plain := d
+		if isDefinition(d.Label) || strings.HasPrefix(name, "_#") || d.Alias != nil || d.Constraint != token.ILLEGAL {
+			plain = nil
+		}
+		x.hidden[name] = append(x.hidden[name], plain)
+		return
+	}
+	k, known := kindNamed(name)
+	switch {
+	case !known:
+		x.fields = append(x.fields, topField{name, schemaPos(d.Label.Pos())})
+	case k.single:
+		if x.isSchema(d.Value, k.definition) {
+			x.pattern[name] = true
+			x.rest = append(x.rest, d)
 			return
 		}
-		if id, isIdent := d.Label.(*ast.Ident); isIdent && strings.HasPrefix(id.Name, "_") || isDefinition(d.Label) {
-			x.hidden[name] = true
-			return
-		}
-		x.fields = append(x.fields, name)
-		x.add(d.Label, name)
-		if name == workloadField {
-			x.workloads(d)
+		x.entries = append(x.entries, namedEntry{kind: name, field: d, pos: schemaPos(d.Label.Pos()), start: d.Pos().Offset(), end: d.End().Offset()})
+		if d.Constraint != token.ILLEGAL || d.Alias != nil {
+			x.open[name] = true
 		}
 	default:
-		x.literal, x.embedded = false, true
+		x.named(k, d)
 	}
 }
 
@@ -74,99 +169,66 @@ func isDefinition(l ast.Label) bool {
 	return ok && strings.HasPrefix(id.Name, "#")
 }
 
-func (x *index) add(l ast.Label, path ...string) {
-	key := pathKey(path...)
-	x.pos[key] = append(x.pos[key], schemaPos(l.Pos()))
-}
-
-// workloads reads one statement of the top-level field workload.
-func (x *index) workloads(top *ast.Field) {
+// named reads one statement of a kind at the top level.
+func (x *index) named(k kind, top *ast.Field) {
 	body, ok := top.Value.(*ast.StructLit)
-	if !ok {
-		x.literal, x.embedded = false, true
+	if !ok || top.Constraint != token.ILLEGAL || top.Alias != nil {
+		x.open[k.name] = true
+		x.rest = append(x.rest, top)
 		return
 	}
 	for _, d := range body.Elts {
 		f, ok := d.(*ast.Field)
 		if !ok {
-			x.other(d)
-			continue
-		}
-		name, ok := label(f.Label)
-		if !ok {
-			if isSchemaPattern(f) {
-				x.pattern = true
-			} else {
-				x.literal, x.embedded = false, true
+			switch d.(type) {
+			case *ast.CommentGroup, *ast.Attribute:
+			default:
+				x.open[k.name] = true
+				x.rest = append(x.rest, d)
 			}
 			continue
 		}
-		e := extent{name: name, start: f.Pos().Offset(), end: f.End().Offset()}
+		name, ok := label(f.Label)
+		switch {
+		case !ok && x.isSchemaPattern(f, k.definition):
+			x.pattern[k.name] = true
+			x.rest = append(x.rest, f)
+			continue
+		case !ok || f.Constraint != token.ILLEGAL || f.Alias != nil || isDefinition(f.Label) || isHidden(f.Label):
+			x.open[k.name] = true
+			x.rest = append(x.rest, f)
+			continue
+		}
+		e := namedEntry{kind: k.name, name: name, field: f, pos: schemaPos(f.Label.Pos()), start: f.Pos().Offset(), end: f.End().Offset()}
 		if len(body.Elts) == 1 {
 			e.start, e.end = top.Pos().Offset(), top.End().Offset()
 		}
-		x.names[name] = true
-		x.extents = append(x.extents, e)
-		x.add(f.Label, workloadField, name)
-		x.inside(f.Value, 0, workloadField, name)
+		x.entries = append(x.entries, e)
 	}
 }
 
-// other notes a declaration that is not a field.
-func (x *index) other(d ast.Decl) {
-	switch d.(type) {
-	case *ast.CommentGroup, *ast.Attribute:
-	default:
-		x.literal, x.embedded = false, true
-	}
-}
-
-// inside records the labels below a workload: its fields, what is in them, and the rules' keys. Levels: 0 is the workload, 1 a field such
-// as exec, 2 a rule of exec or image.from, 3 a rule of image.
-func (x *index) inside(v ast.Expr, level int, path ...string) {
-	body, ok := v.(*ast.StructLit)
-	if !ok {
-		plane := level > 0 && (path[2] == string(schema.PlaneExec) || path[2] == string(schema.PlaneImage))
-		if level == 0 || plane && (level < 3 || path[len(path)-1] == "parent") {
-			x.literal = false // what is in it stands elsewhere
-		}
-		return
-	}
-	for _, d := range body.Elts {
-		f, ok := d.(*ast.Field)
-		if !ok {
-			if _, comment := d.(*ast.CommentGroup); !comment {
-				x.literal = false
-			}
-			continue
-		}
-		name, ok := label(f.Label)
-		if !ok {
-			x.literal = false
-			continue
-		}
-		sub := append(slices.Clone(path), name)
-		x.add(f.Label, sub...)
-		if level < 3 {
-			x.inside(f.Value, level+1, sub...)
-		}
-	}
+func isHidden(l ast.Label) bool {
+	id, ok := l.(*ast.Ident)
+	return ok && strings.HasPrefix(id.Name, "_")
 }
 
 // isSchemaPattern recognises [string]: schema.#Workload.
-func isSchemaPattern(f *ast.Field) bool {
+func (x *index) isSchemaPattern(f *ast.Field, definition string) bool {
 	list, ok := f.Label.(*ast.ListLit)
-	if !ok || len(list.Elts) != 1 {
+	if !ok || len(list.Elts) != 1 || f.Alias != nil {
 		return false
 	}
-	if id, ok := list.Elts[0].(*ast.Ident); !ok || id.Name != "string" {
-		return false
-	}
-	sel, ok := f.Value.(*ast.SelectorExpr)
+	id, ok := list.Elts[0].(*ast.Ident)
+	return ok && id.Name == "string" && x.isSchema(f.Value, definition)
+}
+
+// isSchema recognises schema.#Workload.
+func (x *index) isSchema(e ast.Expr, definition string) bool {
+	sel, ok := e.(*ast.SelectorExpr)
 	if !ok {
 		return false
 	}
-	x, ok := sel.X.(*ast.Ident)
+	id, ok := sel.X.(*ast.Ident)
 	name, _ := label(sel.Sel)
-	return ok && x.Name == "schema" && name == "#Workload"
+	return ok && x.imports[id.Name] == schema.ImportPath && name == definition
 }

@@ -16,16 +16,28 @@ import (
 	"github.com/writ-sec/writ/schema"
 )
 
-// schemaDir is where a policy repository keeps the vendored schema, so that CUE's own tools find it offline.
-const schemaDir = moduleDir + "/pkg/" + schema.ImportPath
+// vendorDir is where a policy repository keeps the schema and the library, so that CUE's own tools find them offline.
+const vendorDir = moduleDir + "/pkg/"
 
 // maxPathBytes bounds a file's path. It is PATH_MAX; git knows no limit.
 const maxPathBytes = 4096
 
 // source is one policy file that passed the rules about files.
 type source struct {
-	path string
-	data []byte
+	path  string
+	data  []byte
+	above bool // some folder below sees it, too
+	file  *File
+}
+
+// load reads the content if it was not read before.
+func (s *source) load() error {
+	if s.data != nil {
+		return nil
+	}
+	data, err := s.file.Content()
+	s.data = data
+	return err
 }
 
 // folder is one place where policy stands, and what CUE sees there: the files of the folder and of all folders above it.
@@ -44,7 +56,7 @@ func isWithin(dir, above string) bool {
 type loader struct {
 	errs    []Diagnostic
 	sources []*source
-	vendor  map[string][]byte // files of the vendored schema, by name
+	vendor  map[string][]byte // files of the vendored packages, by path below vendorDir
 }
 
 // load sorts the files of a tree into folders. The result depends on paths and content alone, not on the order of the files.
@@ -57,7 +69,7 @@ func load(t Tree) ([]*folder, []Diagnostic) {
 		if fs.ValidPath(f.Path) && !Reads(f.Path, f.Mode.Type()) {
 			continue
 		}
-		total += len(f.Data)
+		total += int(f.size())
 		if count++; count > MaxFiles || total > MaxTree {
 			l.fail("", "holds more than %d files or %d bytes of policy; want a repository of policy alone", MaxFiles, MaxTree)
 			return nil, l.errs
@@ -93,64 +105,63 @@ func (l *loader) add(f File) {
 		l.fail(f.Path, "is a symbolic link; want a regular file, because a link reads differently elsewhere")
 	case f.Mode.Type() != 0:
 		l.fail(f.Path, "is a %s; want a regular file", kindOf(f.Mode))
-	case len(f.Data) > MaxFile:
+	case f.size() > MaxFile:
 		l.fail(f.Path, "has more than %d bytes; want a smaller file: split the policy over several", MaxFile)
 	case strings.HasPrefix(f.Path, moduleDir+"/"):
 		l.addModuleFile(f)
 	case path.Base(path.Dir(f.Path)) == moduleDir || strings.Contains(f.Path, "/"+moduleDir+"/"):
 		l.fail(f.Path, "is in a second %s; want one, at the root of the repository", moduleDir)
-	case !utf8.Valid(f.Data):
+	case f.kept == nil && !utf8.Valid(f.Data):
 		line, col := place(f.Data, invalidUTF8(f.Data))
 		l.errs = append(l.errs, Diagnostic{Pos: schema.Pos{File: f.Path, Line: line, Col: col}, Msg: "is not UTF-8; want UTF-8 text"})
 	case strings.HasSuffix(f.Path, "_tool.cue") || strings.HasSuffix(f.Path, "_test.cue"):
 		l.fail(f.Path, "has a name that CUE's tools leave out; want a name that ends in neither _tool.cue nor _test.cue")
 	default:
-		l.sources = append(l.sources, &source{path: f.Path, data: f.Data})
+		l.sources = append(l.sources, &source{path: f.Path, data: f.Data, file: &f})
 	}
 }
 
-// addModuleFile takes a file of cue.mod. Only the vendored schema matters here; the module file serves CUE's own tools.
+// addModuleFile takes a file of cue.mod. Only the vendored packages matter here; the module file serves CUE's own tools.
 func (l *loader) addModuleFile(f File) {
-	rest, ok := strings.CutPrefix(f.Path, schemaDir+"/")
-	switch {
-	case ok && !strings.Contains(rest, "/"):
+	rest, vendored := strings.CutPrefix(f.Path, vendorDir)
+	if _, ours := libraryAt(path.Dir(rest)); vendored && ours {
 		l.vendor[rest] = f.Data
-	case f.Path == moduleDir+"/module.cue":
-	case strings.HasSuffix(f.Path, ".cue"):
-		l.fail(f.Path, "is not known in %s; want module.cue and %s alone, because nothing else can be imported", moduleDir, schemaDir)
-	}
-}
-
-// checkVendor holds the vendored schema against the one in this binary. A repository may have none.
-func (l *loader) checkVendor() {
-	if len(l.vendor) == 0 {
 		return
 	}
-	want := embeddedSchema()
+	if f.Path != moduleDir+"/module.cue" && strings.HasSuffix(f.Path, ".cue") {
+		l.fail(f.Path, "is not known in %s; want module.cue and what `writ vendor` writes alone, because nothing else can be imported", moduleDir)
+	}
+}
+
+// checkVendor holds the vendored packages against those in this binary. A repository may have none, or only some.
+func (l *loader) checkVendor() {
+	want := vendored()
+	maps.DeleteFunc(want, func(name string, _ []byte) bool {
+		for have := range l.vendor {
+			if path.Dir(have) == path.Dir(name) {
+				return false
+			}
+		}
+		return true
+	})
 	names := maps.Clone(l.vendor)
 	maps.Copy(names, want)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if got, ok := l.vendor[name]; !ok || want[name] == nil || !bytes.Equal(got, want[name]) {
-			l.errs = append(l.errs, Diagnostic{Pos: schema.Pos{File: schemaDir + "/" + name},
-				Msg:  "differs from the schema of this version of writ; want the very same files",
+			l.errs = append(l.errs, Diagnostic{Pos: schema.Pos{File: vendorDir + name},
+				Msg:  "differs from the schema and library of this version of writ; want the very same files",
 				Hint: "run `writ vendor`"})
 		}
 	}
 }
 
-// embeddedSchema returns the files of package schema by name.
-func embeddedSchema() map[string][]byte {
+// vendored returns the files of all embedded packages, by path below vendorDir.
+func vendored() map[string][]byte {
 	files := map[string][]byte{}
-	names, err := fs.Glob(schema.CUE, "*.cue")
-	if err != nil {
-		panic(fmt.Sprintf("compiler: embedded schema: %v", err)) // the pattern is constant
-	}
-	for _, name := range names {
-		data, err := schema.CUE.ReadFile(name)
-		if err != nil {
-			panic(fmt.Sprintf("compiler: embedded schema: %v", err)) // it was just listed
+	for _, lib := range libraries {
+		for name, data := range lib.sources() {
+			files[lib.importPath+"/"+name] = data
 		}
-		files[name] = data
 	}
 	return files
 }
@@ -171,6 +182,9 @@ func folders(sources []*source) []*folder {
 		for d := dir; ; d = path.Dir(d) {
 			if above := byDir[d]; above != nil {
 				f.seen = append(f.seen, above.own...)
+				for _, s := range above.own {
+					s.above = s.above || above != f
+				}
 			}
 			if d == "." {
 				break

@@ -4,208 +4,300 @@
 package compiler
 
 import (
-	"path"
+	"cmp"
 	"slices"
 	"strings"
-
-	"cuelang.org/go/cue"
 
 	"github.com/writ-sec/writ/schema"
 )
 
-// planes are the planes of this version, with the verb of their rules and the path to the rules below a workload.
-var planes = []struct {
-	plane schema.Plane
-	verb  schema.Verb
-	rules []string
-}{
-	{schema.PlaneExec, schema.VerbExec, []string{"exec"}},
-	{schema.PlaneImage, schema.VerbRun, []string{"image", "from"}},
-}
-
-// statement is what CUE says of a workload in one folder: everything that the folder and those above it state.
-type statement struct {
-	name    string
-	folder  string
-	partial bool // something of it is not valid, so not all of it could be read
-	pos     []schema.Pos
-	match   schema.Match
-	owner   string
-	shared  bool
-	word    schema.Mode                  // one word for all planes, or ""
-	modes   map[schema.Plane]schema.Mode // a word for each
-	planes  map[schema.Plane]*statedPlane
-	at      map[string][]schema.Pos // of fields: "match", "match.namespace", "match.cgroup", "mode", "exec" and so on
-}
-
-// statedPlane is a plane that a workload mentions. The image plane is mentioned by image.from: image alone names no condition.
-type statedPlane struct {
-	pos   []schema.Pos
-	rules map[string]*statedRule // by key
-}
-
-type statedRule struct {
-	why       string
-	parents   []string // sorted
-	pos       []schema.Pos
-	parentPos map[string][]schema.Pos
-}
-
-// lowerer reads the statements of one folder off a value. Of one that CUE found not valid it reads what can be read.
-type lowerer struct {
-	folder  *folder
-	seen    []*parsed
-	literal bool // all positions stand in the index
-}
-
-// lower returns the workloads that the folder's own files speak of.
-func (l *lowerer) lower(v cue.Value) map[string]*statement {
-	if !v.Exists() {
-		return nil
+// lowerWorkload lowers a workload. It depends on its arguments alone; what they do not hold, such as a workload that a peer names, is left
+// out, and check says so.
+func lowerWorkload(s *statement, sc *scope) *schema.Workload {
+	n := s.Node
+	w := &schema.Workload{Name: s.Name, Owner: n.text("owner"), Pos: n.places(), Profile: n.text("pod", "profile")}
+	decode(n.get("match"), &w.Match)
+	w.Shared, w.Open = n.truth("shared"), n.truth("open")
+	if w.Owner == "" {
+		w.Owner = sc.folderOwner(s.Folder)
 	}
-	l.literal = true
-	for _, p := range l.seen {
-		l.literal = l.literal && p.index.literal
+	l := &lowerer{sc: sc, id: func(p schema.Plane, v schema.Verb, key string) schema.RuleID {
+		return schema.NewRuleID("rule", s.Name, string(p), string(v), key)
+	}}
+	w.Rules = l.rules(n)
+	modes := modesOf(n.get("mode"))
+	override := sc.clusterModes(s.Name)
+	for _, p := range schema.Planes {
+		verbs, at, mentioned := mention(n, p)
+		if !mentioned {
+			continue
+		}
+		m := statedMode(override, p, statedMode(modes, p, schema.PlaneMode{Mode: schema.ModeAudit}))
+		w.Closures = append(w.Closures, schema.Closure{ID: schema.NewRuleID("closure", s.Name, string(p)), Plane: p,
+			Mode: m.Mode, Then: m.Then, After: m.After, Verbs: verbs, Pos: at})
 	}
-	stated := map[string]*statement{}
-	fields, err := v.LookupPath(cue.MakePath(cue.Str(workloadField))).Fields()
-	if err != nil {
-		return stated // the folder states none
+	slices.SortFunc(w.Closures, func(a, b schema.Closure) int { return cmp.Compare(a.Plane, b.Plane) })
+	return w
+}
+
+// mention reports whether a workload mentions a plane, where, and which conditions of plane image it names. The planes image and pod are
+// mentioned by their conditions: image alone names none.
+func mention(n *node, p schema.Plane) (verbs []schema.Verb, at []schema.Pos, mentioned bool) {
+	field := n.get(string(p))
+	if field == nil {
+		return nil, nil, false
 	}
-	for fields.Next() {
-		name := fields.Selector().Unquoted()
-		pos, patterns := l.positions(fields.Value(), workloadField, name)
-		if slices.ContainsFunc(pos, l.isOwn) || slices.ContainsFunc(patterns, l.isOwn) {
-			stated[name] = l.workload(fields.Value(), name, pos)
+	at = n.at(string(p))
+	switch p {
+	case schema.PlaneImage:
+	case schema.PlanePod:
+		return nil, at, len(field.Fields) > 0
+	default:
+		return nil, at, field.Kind == nodeStruct || field.Kind == nodeBottom
+	}
+	for _, c := range imageFields {
+		if field.get(c.field) != nil {
+			verbs = append(verbs, c.verb)
 		}
 	}
-	return stated
-}
-
-func (l *lowerer) isOwn(p schema.Pos) bool {
-	return path.Dir(p.File) == l.folder.dir
-}
-
-// positions returns every place that states a field, and every pattern that applies to it. When all positions stand in the index, the
-// pattern of the schema is the only one there is, and is left out.
-func (l *lowerer) positions(v cue.Value, path ...string) (all, patterns []schema.Pos) {
-	key := pathKey(path...)
-	for _, p := range l.seen {
-		all = append(all, p.index.pos[key]...)
+	mentioned = len(verbs) > 0
+	if slices.Equal(verbs, []schema.Verb{schema.VerbRun}) {
+		verbs = nil // as in policies that know no other condition
 	}
-	if !l.literal || len(all) == 0 {
-		var fields []schema.Pos
-		fields, patterns = positionsOf(v)
-		all = append(all, fields...)
-	}
-	return sortPositions(all), patterns
+	slices.Sort(verbs)
+	return verbs, at, mentioned
 }
 
-// stated is positions where a field must have one: what only a pattern states stands there.
-func (l *lowerer) stated(v cue.Value, path ...string) []schema.Pos {
-	all, patterns := l.positions(v, path...)
-	if len(all) == 0 {
-		return patterns
+var imageFields = []struct {
+	field string
+	verb  schema.Verb
+}{{"from", schema.VerbRun}, {"signedBy", schema.VerbSigned}, {"gate", schema.VerbPass}}
+
+// modesOf reads a mode: one word, a planned change, or a mode for each plane.
+func modesOf(n *node) []schema.PlaneMode {
+	if n == nil {
+		return nil
+	}
+	if m, ok := planned(n); ok {
+		return []schema.PlaneMode{m}
+	}
+	var all []schema.PlaneMode
+	for _, f := range n.Fields {
+		m, ok := planned(f.Node)
+		if !ok {
+			continue
+		}
+		for _, p := range planesNamed(f.Name) {
+			m.Plane = p
+			all = append(all, m)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b schema.PlaneMode) int { return cmp.Compare(a.Plane, b.Plane) })
+	return all
+}
+
+// planned reads one word, or a change with its date.
+func planned(n *node) (schema.PlaneMode, bool) {
+	if n.Kind == nodeString {
+		return schema.PlaneMode{Mode: schema.Mode(n.Text)}, true
+	}
+	if n.get("now") == nil {
+		return schema.PlaneMode{}, false
+	}
+	return schema.PlaneMode{Mode: schema.Mode(n.text("now")), Then: schema.Mode(n.text("then")), After: schema.Date(n.text("after"))}, true
+}
+
+func planesNamed(field string) []schema.Plane {
+	if field == "network" {
+		return []schema.Plane{schema.PlaneEgress, schema.PlaneIngress}
+	}
+	return []schema.Plane{schema.Plane(field)}
+}
+
+// statedMode returns the mode for a plane among some, or another.
+func statedMode(all []schema.PlaneMode, p schema.Plane, otherwise schema.PlaneMode) schema.PlaneMode {
+	for _, m := range all {
+		if m.Plane == p || m.Plane == "" {
+			return m
+		}
+	}
+	return otherwise
+}
+
+// truth returns a bool at a path; false if there is none.
+func (n *node) truth(path ...string) bool {
+	m := n.get(path...)
+	return m != nil && m.Kind == nodeBool && m.Text == "true"
+}
+
+// lowerer makes rules.
+type lowerer struct {
+	sc    *scope
+	limit bool // of a bound or a patch, which have fewer fields and no defaults
+	id    func(schema.Plane, schema.Verb, string) schema.RuleID
+}
+
+// rules reads all rules of a workload, or of a part of a bound or a patch, which have no more fields than that.
+func (l *lowerer) rules(n *node) []schema.Rule {
+	var all []schema.Rule
+	add := func(p schema.Plane, v schema.Verb, entries *node, around *node) {
+		if entries == nil {
+			return
+		}
+		for _, f := range entries.Fields {
+			r := l.rule(p, v, f.Name, f.Node)
+			if len(r.Pos) == 0 {
+				r.Pos = around.places() // a set that is embedded from a library
+			}
+			all = append(all, r)
+		}
+	}
+	exec, file := n.get("exec"), n.get("file")
+	add(schema.PlaneExec, schema.VerbExec, exec, exec)
+	if read, write := n.get("file", "read"), n.get("file", "write"); !l.limit {
+		add(schema.PlaneFile, schema.VerbRead, read, read)
+		add(schema.PlaneFile, schema.VerbWrite, write, write)
+	} else {
+		add(schema.PlaneFile, schema.VerbAccess, file, file)
+	}
+	add(schema.PlaneCapability, schema.VerbUse, n.get("capability"), n.get("capability"))
+	add(schema.PlaneEgress, schema.VerbConnect, n.get("egress"), n.get("egress"))
+	add(schema.PlaneIngress, schema.VerbAccept, n.get("ingress"), n.get("ingress"))
+	all = append(all, l.images(n.get("image"))...)
+	all = append(all, l.pod(n.get("pod"))...)
+	slices.SortFunc(all, schema.CompareRules)
+	return all
+}
+
+func (l *lowerer) rule(p schema.Plane, v schema.Verb, key string, n *node) schema.Rule {
+	r := schema.Rule{ID: l.id(p, v, key), Plane: p, Verb: v, Object: key, Why: n.text("why"), Pos: n.places()}
+	switch p {
+	case schema.PlaneExec:
+		if parents := n.get("parent").names(); len(parents) > 0 {
+			r.Parents = parents
+		}
+	case schema.PlaneEgress, schema.PlaneIngress:
+		r.Peer = l.peer(n)
+		l.layer7(&r, n)
+	}
+	return r
+}
+
+func (l *lowerer) peer(n *node) *schema.Peer {
+	p := &schema.Peer{Workload: n.text("workload"), Namespace: n.text("namespace"), CIDR: n.text("cidr"), DNS: strings.ToLower(strings.TrimSuffix(n.text("dns"), ".")),
+		Protocol: n.text("protocol")}
+	if s := n.get("namespace"); s != nil && s.Kind == nodeStruct {
+		p.Namespaces = &schema.Selector{}
+		decode(s, p.Namespaces)
+	}
+	if port := n.get("port"); port != nil && (port.Kind == nodeNumber || port.Kind == nodeString) {
+		p.Port = port.Text
+	}
+	if !l.limit && p.Protocol == "" {
+		p.Protocol = "tcp"
+	}
+	if h := l.sc.workloadNamed(p.Workload); h != nil {
+		match := h.match
+		p.Workload, p.Match = h.name, &match
+	}
+	return p
+}
+
+func (l *lowerer) layer7(r *schema.Rule, n *node) {
+	if http := n.get("http"); http != nil {
+		for _, f := range http.Fields {
+			method, path, _ := strings.Cut(f.Name, " ")
+			r.HTTP = append(r.HTTP, schema.HTTPRule{Method: method, Path: path, Host: strings.ToLower(f.Node.text("host"))})
+		}
+	}
+	if grpc := n.get("grpc").names(); len(grpc) > 0 {
+		r.GRPC = grpc
+	}
+	switch tls := n.get("tls"); {
+	case tls == nil:
+	case n.truth("tls"):
+		r.TLS = []string{"**"}
+	case tls.Kind == nodeStruct:
+		r.TLS = tls.names()
+	}
+	r.L4 = n.text("l4") != ""
+}
+
+func (l *lowerer) images(n *node) []schema.Rule {
+	var all []schema.Rule
+	if n == nil {
+		return nil
+	}
+	add := func(v schema.Verb, key string, at *node) {
+		r := l.rule(schema.PlaneImage, v, key, at)
+		if len(r.Pos) == 0 {
+			r.Pos = n.places()
+		}
+		all = append(all, r)
+	}
+	if l.limit { // patterns alone
+		for _, f := range n.Fields {
+			add(schema.VerbRun, f.Name, f.Node)
+		}
+		return all
+	}
+	for _, c := range imageFields {
+		switch v := n.get(c.field); {
+		case v == nil:
+		case v.Kind == nodeString:
+			add(c.verb, v.Text, v)
+		default:
+			for _, f := range v.Fields {
+				add(c.verb, f.Name, f.Node)
+			}
+		}
 	}
 	return all
 }
 
-func (l *lowerer) workload(v cue.Value, name string, pos []schema.Pos) *statement {
-	s := &statement{name: name, folder: l.folder.dir, pos: pos, modes: map[schema.Plane]schema.Mode{},
-		planes: map[schema.Plane]*statedPlane{}, at: map[string][]schema.Pos{}}
-	lookup := func(path ...string) (cue.Value, bool) {
-		selectors := make([]cue.Selector, len(path))
-		for i, p := range path {
-			selectors[i] = cue.Str(p)
-		}
-		f := v.LookupPath(cue.MakePath(selectors...))
-		if !f.Exists() {
-			return f, false
-		}
-		s.at[strings.Join(path, ".")] = l.stated(f, append([]string{workloadField, name}, path...)...)
-		return f, true
-	}
-	text := func(path ...string) string {
-		f, ok := lookup(path...)
-		if !ok {
-			return ""
-		}
-		t, _ := f.String() // not a string: the one word of mode, or its struct
-		return t
-	}
-	lookup("match")
-	s.match.Namespace, s.match.Cgroup = text("match", "namespace"), text("match", "cgroup")
-	if f, ok := lookup("match", "labels"); ok {
-		s.match.Labels = stringMap(f)
-	}
-	s.owner = text("owner")
-	if f, ok := lookup("shared"); ok {
-		s.shared, _ = f.Bool()
-	}
-	s.word = schema.Mode(text("mode"))
-	for _, p := range planes {
-		if s.word == "" {
-			if m := text("mode", string(p.plane)); m != "" {
-				s.modes[p.plane] = schema.Mode(m)
-			}
-		}
-		lookup(string(p.plane))
-		if rules, ok := lookup(p.rules...); ok {
-			sp := &statedPlane{pos: s.at[string(p.plane)], rules: map[string]*statedRule{}}
-			l.rules(rules, sp, append([]string{workloadField, name}, p.rules...))
-			s.planes[p.plane] = sp
-		}
-	}
-	return s
-}
-
-func (l *lowerer) rules(v cue.Value, sp *statedPlane, path []string) {
-	fields, err := v.Fields()
-	if err != nil {
-		return // validated: it is a struct
-	}
-	for fields.Next() {
-		key := fields.Selector().Unquoted()
-		sub := append(slices.Clone(path), key)
-		r := &statedRule{pos: l.stated(fields.Value(), sub...)}
-		sp.rules[key] = r
-		parts, err := fields.Value().Fields()
-		if err != nil {
-			continue
-		}
-		for parts.Next() {
-			switch parts.Selector().Unquoted() {
-			case "why":
-				r.why, _ = parts.Value().String()
-			case "parent":
-				l.parents(parts.Value(), r, append(slices.Clone(sub), "parent"))
-			}
-		}
-	}
-}
-
-func (l *lowerer) parents(v cue.Value, r *statedRule, path []string) {
-	fields, err := v.Fields()
-	if err != nil {
-		return
-	}
-	r.parentPos = map[string][]schema.Pos{}
-	for fields.Next() {
-		parent := fields.Selector().Unquoted()
-		r.parents = append(r.parents, parent)
-		r.parentPos[parent] = l.stated(fields.Value(), append(slices.Clone(path), parent)...)
-	}
-	slices.Sort(r.parents)
-}
-
-func stringMap(v cue.Value) map[string]string {
-	fields, err := v.Fields()
-	if err != nil {
+// pod reads conditions on a Pod: of a workload its profile and its fields; of a bound the forbidden values of each field.
+func (l *lowerer) pod(n *node) []schema.Rule {
+	if n == nil {
 		return nil
 	}
-	m := map[string]string{}
-	for fields.Next() {
-		m[fields.Selector().Unquoted()], _ = fields.Value().String()
+	var all []schema.Rule
+	if profile := n.text("profile"); profile != "" && !l.limit {
+		at := n.at("profile")
+		for _, r := range schema.ProfileRules(profile) {
+			r.ID, r.Pos = l.id(schema.PlanePod, schema.VerbSet, "profile/"+r.Object), at
+			all = append(all, r)
+		}
 	}
-	return m
+	for _, f := range n.Fields {
+		if f.Name == "profile" {
+			continue
+		}
+		r := l.rule(schema.PlanePod, schema.VerbSet, f.Name, f.Node)
+		switch f.Node.Kind {
+		case nodeBool:
+			r.Values = []string{f.Node.Text}
+		case nodeStruct:
+			r.Values, r.Why = append([]string{}, f.Node.names()...), reasonsOf(f.Node)
+		}
+		if len(r.Pos) == 0 {
+			r.Pos = n.places()
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// reasonsOf puts together the reasons that stand at the values of one field of a Pod, which are one rule.
+func reasonsOf(values *node) string {
+	var reasons []string
+	for _, f := range values.Fields {
+		switch why := f.Node.text("why"); {
+		case why == "":
+		case len(values.Fields) == 1:
+			return why
+		default:
+			reasons = append(reasons, f.Name+": "+why)
+		}
+	}
+	return strings.Join(reasons, "; ")
 }

@@ -5,155 +5,99 @@ package compiler
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/writ-sec/writ/schema"
 )
 
-// merge puts together what the folders say of each workload, sorted by name. CUE has unified along each line of folders already: what a
-// folder says is complete for the folders above it. What remains is that several folders side by side add rules to a workload of a folder
-// above them, which merges as CUE would merge it.
+// mergeEntry puts together what several folders state of one entry. CUE has unified along each line of folders already: what a folder states is
+// complete for the folders above it. What remains is that several folders side by side add rules to a workload of a folder above them, which
+// merges as CUE would merge it.
 //
-// Workloads that are not valid somewhere, or named where nothing could be read, are left out; what is known of the former is returned as
-// partial.
-func merge(units []*unit) (merged, partial []*statement, errs []Diagnostic) {
-	byName := map[string][]*statement{}
-	broken, whole := map[string]bool{}, true
-	for _, u := range units {
-		if u.stated == nil {
-			whole = false
-			maps.Copy(broken, u.named)
-		}
-		for name, s := range u.stated {
-			byName[name] = append(byName[name], s)
-			if s.partial {
-				broken[name] = true
-				partial = append(partial, s)
-			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		if broken[name] {
-			continue
-		}
-		s, ds := mergeFolders(byName[name])
-		if s == nil && !whole {
-			continue // the folder that states it may be one that could not be read
-		}
-		errs = append(errs, ds...)
-		if s != nil && len(ds) == 0 {
-			merged = append(merged, s)
-		}
-	}
-	return merged, partial, errs
-}
-
-// mergeFolders merges the statements of one workload.
-func mergeFolders(all []*statement) (*statement, []Diagnostic) {
-	slices.SortFunc(all, func(a, b *statement) int { return strings.Compare(a.folder, b.folder) })
-	base := all[0]
+// The folder highest up that speaks of an entry declares it. Below it, rules may be added to a workload that is open, and nothing else; see
+// onlyAdds.
+func mergeEntry(all []statement) (*statement, []Diagnostic) {
+	slices.SortFunc(all, func(a, b statement) int { return strings.Compare(a.Folder, b.Folder) })
+	base := &all[0]
 	var errs []Diagnostic
-	for _, s := range all[1:] {
-		if !isWithin(s.folder, base.folder) {
-			errs = append(errs, s.fail(s.pos, "is stated in the folders %q and %q; want a name of its own, or one folder that holds both",
-				base.folder, s.folder))
+	for i := range all[1:] {
+		if s := &all[i+1]; !isWithin(s.Folder, base.Folder) {
+			errs = append(errs, s.fail(s.Node.places(), "is stated in the folders %q and %q; want a name of its own, or one folder that holds both",
+				base.Folder, s.Folder))
 		}
 	}
 	if len(errs) > 0 {
 		return nil, errs
 	}
-	var lowest []*statement // those below which no folder speaks of the workload
-	for _, s := range all {
-		errs = append(errs, s.onlyAdds(base)...)
-		if !slices.ContainsFunc(all, func(o *statement) bool { return o != s && isWithin(o.folder, s.folder) }) {
-			lowest = append(lowest, s)
+	var merged *node
+	var clashes []clash
+	for i := range all {
+		s := &all[i]
+		if s != base {
+			errs = append(errs, s.onlyAdds(base, nearestAbove(s, all))...)
+		}
+		below := slices.ContainsFunc(all, func(o statement) bool { return o.Folder != s.Folder && isWithin(o.Folder, s.Folder) })
+		if !below {
+			merged = unify(merged, s.Node, nil, &clashes)
 		}
 	}
-	if len(lowest) == 1 && lowest[0] == base {
-		return base, errs // the very pointer: what follows from it may be in memory
-	}
-	merged := *lowest[0]
-	merged.folder = base.folder
-	if len(lowest) > 1 {
-		merged.planes = map[schema.Plane]*statedPlane{}
-		for _, s := range lowest {
-			errs = append(errs, merged.unify(s)...)
+	if len(errs) == 0 {
+		for _, c := range clashes {
+			errs = append(errs, base.clash(c))
 		}
 	}
-	return &merged, errs
+	return &statement{Kind: base.Kind, Name: base.Name, Folder: base.Folder, Node: merged}, errs
+}
+
+// nearestAbove returns the statement of the nearest folder above that states the same entry. There is one for all but the first.
+func nearestAbove(s *statement, all []statement) *statement {
+	best := &all[0]
+	for i := range all {
+		if o := &all[i]; o.Folder != s.Folder && isWithin(s.Folder, o.Folder) && isWithin(o.Folder, best.Folder) {
+			best = o
+		}
+	}
+	return best
 }
 
 func (s *statement) fail(at []schema.Pos, format string, args ...any) Diagnostic {
-	d := Diagnostic{Path: "workload " + s.name, Msg: fmt.Sprintf(format, args...)}
+	d := Diagnostic{Path: strings.TrimSpace(s.Kind + " " + s.Name), Msg: fmt.Sprintf(format, args...)}
+	if len(at) == 0 {
+		at = s.Node.places()
+	}
 	if len(at) > 0 {
 		d.Pos = at[0]
-	} else if len(s.pos) > 0 {
-		d.Pos = s.pos[0]
 	}
 	return d
 }
 
-// onlyAdds reports what a folder below changes about a workload other than its rules.
-func (s *statement) onlyAdds(base *statement) []Diagnostic {
-	var errs []Diagnostic
-	report := func(field string, same bool) {
-		if same {
-			return
-		}
-		// The place in the lower folder is the one to change.
-		at := slices.DeleteFunc(slices.Clone(s.at[field]), func(p schema.Pos) bool { return slices.Contains(base.at[field], p) })
-		errs = append(errs, s.fail(at, "%s is changed in folder %q; want it in folder %q, which states the workload: below it only rules are added",
-			field, s.folder, base.folder))
+// clash says that two folders contradict each other.
+func (s *statement) clash(c clash) Diagnostic {
+	what := nameOf(append([]string{s.Kind, s.Name}, c.path...))
+	if n := len(c.path); n > 1 && c.path[n-1] == "why" {
+		return s.fail(c.b.places(), "%s has the reasons %s and %s in different folders; want one, see %s",
+			nameOf(append([]string{s.Kind, s.Name}, c.path[:n-1]...)), c.a.show(), c.b.show(), c.a.places()[0])
 	}
-	report("match", s.match.Namespace == base.match.Namespace && s.match.Cgroup == base.match.Cgroup && maps.Equal(s.match.Labels, base.match.Labels))
-	report("mode", s.word == base.word && maps.Equal(s.modes, base.modes))
-	report("owner", s.owner == base.owner)
-	report("shared", s.shared == base.shared)
-	return errs
+	return s.fail(c.b.places(), "%s is %s and %s in different folders; want one, see %s", what, c.a.show(), c.b.show(), c.a.places()[0])
 }
 
-// unify adds the rules and positions of another folder, as CUE would: the reasons must agree, and parents come together.
-func (s *statement) unify(o *statement) []Diagnostic {
-	var errs []Diagnostic
-	s.pos = sortPositions(slices.Concat(s.pos, o.pos))
-	for plane, op := range o.planes {
-		sp := s.planes[plane]
-		if sp == nil {
-			sp = &statedPlane{rules: map[string]*statedRule{}}
-			s.planes[plane] = sp
-		}
-		sp.pos = sortPositions(slices.Concat(sp.pos, op.pos))
-		for key, or := range op.rules {
-			sr := sp.rules[key]
-			if sr == nil {
-				sp.rules[key] = or
-				continue
-			}
-			if sr.why != "" && or.why != "" && sr.why != or.why {
-				errs = append(errs, s.fail(or.pos, "%s %q has the reasons %q and %q in different folders; want one, see %s",
-					plane, key, sr.why, or.why, sr.pos[0]))
-			}
-			sp.rules[key] = sr.with(or)
-		}
+func first(at []schema.Pos) schema.Pos {
+	if len(at) == 0 {
+		return schema.Pos{}
 	}
-	return errs
+	return at[0]
 }
 
-// with returns a rule with the parts of both.
-func (r *statedRule) with(o *statedRule) *statedRule {
-	both := &statedRule{why: r.why, pos: sortPositions(slices.Concat(r.pos, o.pos)), parentPos: map[string][]schema.Pos{}}
-	if both.why == "" {
-		both.why = o.why
+// patterns are the places of the patterns that apply to a value.
+func (n *node) patterns() []schema.Pos {
+	if n == nil {
+		return nil
 	}
-	both.parents = slices.Concat(r.parents, o.parents)
-	slices.Sort(both.parents)
-	both.parents = slices.Compact(both.parents)
-	for _, from := range []map[string][]schema.Pos{r.parentPos, o.parentPos} {
-		for parent, pos := range from {
-			both.parentPos[parent] = sortPositions(slices.Concat(both.parentPos[parent], pos))
-		}
-	}
-	return both
+	return n.Pattern
+}
+
+// statedOf is a statement as check takes it.
+func statedOf(s *statement) stated {
+	return stated{kind: s.Kind, name: s.Name, folder: s.Folder, partial: s.Partial, node: s.Node}
 }

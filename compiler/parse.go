@@ -5,6 +5,7 @@ package compiler
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -20,45 +21,20 @@ import (
 // packageName is the one package of a policy repository.
 const packageName = "policy"
 
-// workloadField is the one kind that a policy states in this version, at the top level of its files.
-const workloadField = "workload"
-
 // maxDepth bounds the nesting of a policy file, counted in syntax nodes. A policy has a depth of about twenty; the evaluator recurses over it.
 const maxDepth = 500
 
 // parsed is what is known of one file before anything is evaluated. It does not change once made.
 type parsed struct {
-	src   *source
-	sum   digest       // of path and content
-	errs  []Diagnostic // a file that has some is not evaluated
-	index index
+	src      *source
+	errs     []Diagnostic // a file that has some is not evaluated
+	index    index
+	silences []silence
 }
-
-// index says syntactically where the parts of workloads stand, and whether that is the whole story.
-type index struct {
-	pos      map[string][]schema.Pos // of the labels, by joined path (see pathKey): workload, name, field, key
-	fields   []string                // names of regular fields at the top level, as they come
-	hidden   map[string]bool         // names of hidden fields, definitions and lets at the top level
-	extents  []extent                // of the workloads stated with a literal name
-	literal  bool                    // nothing but literal labels and struct literals from the top level to the rules
-	pattern  bool                    // states workload: [string]: schema.#Workload
-	names    map[string]bool         // of workloads stated with a literal name
-	idents   map[string]bool         // every name that is referred to
-	aliased  bool                    // has an alias on a label, by which a field could be referred to
-	embedded bool                    // something at the top level could add fields anywhere
-}
-
-// extent is the text of one workload's statement in a file, as byte offsets.
-type extent struct {
-	name       string
-	start, end int
-}
-
-func pathKey(path ...string) string { return strings.Join(path, "\x00") }
 
 // parseFile reads a file and applies the rules about what a policy file may contain.
 func parseFile(s *source) *parsed {
-	p := &parsed{src: s, sum: sumOf(s)}
+	p := &parsed{src: s}
 	if p.checkNesting(); len(p.errs) > 0 {
 		return p
 	}
@@ -78,8 +54,14 @@ func parseFile(s *source) *parsed {
 	p.checkImports(f)
 	p.checkAttributes(f)
 	p.index = newIndex(f)
+	var errs []Diagnostic
+	p.silences, errs = silences(f)
+	p.errs = append(p.errs, errs...)
 	return p
 }
+
+// dir is the folder that the file stands in.
+func (p *parsed) dir() string { return path.Dir(p.src.path) }
 
 func (p *parsed) fail(pos token.Pos, format string, args ...any) {
 	at := schemaPos(pos)
@@ -121,14 +103,21 @@ func (p *parsed) checkPackage(f *ast.File) {
 	}
 }
 
-// checkImports lets through CUE's standard library, whose paths have no dot in their first element, and the schema.
+// checkImports lets through CUE's standard library, whose paths have no dot in their first element, and what is embedded.
 func (p *parsed) checkImports(f *ast.File) {
 	for spec := range f.ImportSpecs() {
 		name, err := strconv.Unquote(spec.Path.Value)
 		first, _, _ := strings.Cut(name, "/")
 		first, _, _ = strings.Cut(first, ":")
-		if err != nil || name != schema.ImportPath && (strings.ContainsAny(first, ".@") || first == "" || impure[name]) {
-			p.fail(spec.Path.Pos(), "imports %s; want packages of CUE's standard library that only compute, and %q", spec.Path.Value, schema.ImportPath)
+		if _, ours := libraryAt(name); err == nil && ours {
+			continue
+		}
+		if err != nil || strings.ContainsAny(first, ".@") || first == "" || impure[name] {
+			var known []string
+			for _, l := range libraries {
+				known = append(known, l.importPath)
+			}
+			p.fail(spec.Path.Pos(), "imports %s; want packages of CUE's standard library that only compute, and %s", spec.Path.Value, list(known, "and"))
 		}
 	}
 }

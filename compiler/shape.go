@@ -13,16 +13,21 @@ import (
 	"cuelang.org/go/cue/token"
 )
 
-// shape is one type of the CUE schema, as far as it is needed to say what was expected. CUE decides what is valid; a shape only explains.
-// Several of its fields are filled in when the type is a disjunction.
+// shape is one type of the CUE schema. It decides what a value may be: the schema states it, and CUE's own tools decide the same, which a
+// test holds. Several of its fields are filled in when the type is a disjunction.
 type shape struct {
-	text    bool             // any string
-	boolean bool             // true or false
-	words   []string         // these strings
-	object  bool             // a struct
-	order   []string         // names of its fields, as the schema lists them
-	fields  map[string]field // its fields
-	any     *shape           // the type of fields of any name, or nil
+	text    bool           // any string
+	boolean bool           // true or false
+	integer bool           // any whole number
+	words   []string       // these strings
+	structs []*structShape // a struct of one of these forms
+}
+
+// structShape is a struct.
+type structShape struct {
+	order  []string         // names of its fields, as the schema lists them
+	fields map[string]field // its fields
+	any    *shape           // the type of fields of any name, or nil
 }
 
 type field struct {
@@ -30,10 +35,15 @@ type field struct {
 	required bool
 }
 
-// workloadShape returns the shape of #Workload in the embedded schema.
-var workloadShape = sync.OnceValue(func() *shape {
+// shapeOf returns the shape of a kind's entries in the embedded schema.
+func shapeOf(k kind) *shape { return shapes()[k.definition] }
+
+var shapes = sync.OnceValue(func() map[string]*shape { return readShapes(libraries[0].sources()) })
+
+// readShapes returns the shapes of all definitions of a schema, given as CUE files by name.
+func readShapes(sources map[string][]byte) map[string]*shape {
 	r := shapeReader{definitions: map[string]ast.Expr{}}
-	for name, data := range embeddedSchema() {
+	for name, data := range sources {
 		f, err := parser.ParseFile(name, data)
 		if err != nil {
 			panic(fmt.Sprintf("compiler: embedded schema: %v", err)) // a test compiles it
@@ -45,8 +55,12 @@ var workloadShape = sync.OnceValue(func() *shape {
 			}
 		}
 	}
-	return r.read(r.definitions["#Workload"])
-})
+	all := map[string]*shape{}
+	for name, e := range r.definitions {
+		all[name] = r.read(e)
+	}
+	return all
+}
 
 type shapeReader struct {
 	definitions map[string]ast.Expr
@@ -79,30 +93,40 @@ func (r *shapeReader) into(s *shape, e ast.Expr) {
 		case e.Name == "bool":
 			s.boolean = true
 			return
+		case e.Name == "int":
+			s.integer = true
+			return
 		case r.definitions[e.Name] != nil:
 			r.into(s, r.definitions[e.Name])
 			return
 		}
 	case *ast.StructLit:
-		r.object(s, e)
+		form := &structShape{fields: map[string]field{}}
+		r.object(form, e)
+		s.structs = append(s.structs, form)
 		return
 	}
-	panic(fmt.Sprintf("compiler: the schema has a %T that is not explained", e))
+	panic(fmt.Sprintf("compiler: the schema has a %T that is not known", e))
 }
 
-func (r *shapeReader) object(s *shape, e *ast.StructLit) {
-	s.object, s.fields = true, map[string]field{}
+// object reads a struct into a form; embedded definitions add their fields.
+func (r *shapeReader) object(form *structShape, e *ast.StructLit) {
 	for _, d := range e.Elts {
-		f, ok := d.(*ast.Field)
-		if !ok {
-			continue
+		switch d := d.(type) {
+		case *ast.EmbedDecl:
+			id, _ := d.Expr.(*ast.Ident)
+			r.object(form, r.definitions[id.Name].(*ast.StructLit))
+		case *ast.Field:
+			name, ok := label(d.Label)
+			if !ok {
+				form.any = r.read(d.Value)
+				continue
+			}
+			if _, known := form.fields[name]; !known {
+				form.order = append(form.order, name)
+			}
+			form.fields[name] = field{shape: r.read(d.Value), required: d.Constraint == token.NOT || form.fields[name].required}
 		}
-		if name, ok := label(f.Label); ok {
-			s.order = append(s.order, name)
-			s.fields[name] = field{shape: r.read(f.Value), required: f.Constraint == token.NOT}
-			continue
-		}
-		s.any = r.read(f.Value)
 	}
 }
 
@@ -112,25 +136,31 @@ func (s *shape) want() string {
 	for _, w := range s.words {
 		alternatives = append(alternatives, fmt.Sprintf("%q", w))
 	}
-	switch {
-	case s.text:
+	if s.text {
 		alternatives = append(alternatives, "a string")
-	case s.boolean:
+	}
+	if s.boolean {
 		alternatives = append(alternatives, "true or false")
 	}
-	if s.object {
-		switch {
-		case len(s.order) > 0:
-			alternatives = append(alternatives, "a struct of "+list(s.order, "and"))
-		case s.any != nil && len(s.any.order) == 0 && s.any.object:
-			alternatives = append(alternatives, "a struct such as {\"...\": {}}")
-		case s.any != nil:
-			alternatives = append(alternatives, "a struct of named entries")
-		default:
-			alternatives = append(alternatives, "{}")
-		}
+	if s.integer {
+		alternatives = append(alternatives, "a whole number")
+	}
+	for _, form := range s.structs {
+		alternatives = append(alternatives, form.want())
 	}
 	return join(alternatives, "or")
+}
+
+func (f *structShape) want() string {
+	switch {
+	case len(f.order) > 0:
+		return "a struct of " + list(f.order, "and")
+	case f.any != nil && len(f.any.structs) > 0 && len(f.any.structs[0].order) == 0:
+		return "a struct such as {\"...\": {}}"
+	case f.any != nil:
+		return "a struct of named entries"
+	}
+	return "{}"
 }
 
 // list quotes words and joins them.

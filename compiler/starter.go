@@ -4,11 +4,11 @@
 package compiler
 
 // Vendor returns the files, by slash-separated path from the repository's root, that let CUE's own tools (cue vet, the language server) find
-// the schema offline. They are the schema embedded in this binary.
+// the schema and the library offline. They are those embedded in this binary.
 func Vendor() map[string][]byte {
 	files := map[string][]byte{}
-	for name, data := range embeddedSchema() {
-		files[schemaDir+"/"+name] = data
+	for name, data := range vendored() {
+		files[vendorDir+name] = data
 	}
 	return files
 }
@@ -33,8 +33,21 @@ package policy
 
 import "github.com/writ-sec/writ/schema"
 
-// Each workload is a set of containers and what they may do.
-workload: [string]: schema.#Workload
+// What the repository states, and the type of each: plain cue vet and editors check the files against these lines.
+workload: [string]:  schema.#Workload
+folder: [string]:    schema.#Folder
+bound: [string]:     schema.#Bound
+gate: [string]:      schema.#Gate
+exception: [string]: schema.#Exception
+signer: [string]:    schema.#Signer
+registry: [string]:  schema.#Registry
+response: [string]:  schema.#Response
+notify: [string]:    schema.#Notify
+benchmark: [string]: schema.#Benchmark
+check: [string]:     schema.#Check
+cluster: [string]:   schema.#Cluster
+test: [string]:      schema.#Test
+budget: schema.#Budget
 `
 
 const starterWorkload = `package policy
@@ -44,7 +57,7 @@ workload: hello: {
 	match: {namespace: "default", labels: app: "hello"}
 
 	// What happens to what no rule allows: "learn" and "audit" let it happen and tell, "enforce" stops it.
-	mode: "audit"
+	mode:  "audit"
 	owner: "team-hello"
 
 	// The images that may run.
@@ -52,8 +65,11 @@ workload: hello: {
 
 	// The programs that may run, by the path that the kernel resolves. Nothing else is implied.
 	exec: {
-		"/usr/bin/hello": {}
 		"/usr/bin/curl": {why: "asks its neighbours how they are", parent: "/usr/bin/hello": {}}
+		"/usr/bin/hello": {}
 	}
 }
+
+// What must be so, whoever changes what above: writ test says.
+test: "nobody else starts curl": {in: "hello", exec: "/usr/bin/curl", parent: "/bin/sh", is: "audited"}
 `

@@ -4,12 +4,17 @@
 package compiler
 
 import (
+	"bytes"
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"strings"
+	"sync/atomic"
 )
 
 // Limits of a policy repository. What is beyond them is an error, never left out.
@@ -27,6 +32,47 @@ type File struct {
 	Path string      // slash-separated, relative to the root of the repository, clean
 	Data []byte      // the content; of a symbolic link its target or nothing. It is not changed
 	Mode fs.FileMode // only the type bits are read; 0 is a regular file
+	kept *keptFile   // of a file that did not change since it was read before; Data is nil then
+}
+
+// keptFile is what is known of a file without reading it.
+type keptFile struct {
+	root string // of the repository
+	sum  digest // see sumOf
+	size int64
+}
+
+// Content returns the file's content. It is read now if it was not before; an error says that it can't be, or that it is not the same any more.
+func (f *File) Content() ([]byte, error) {
+	if f.kept == nil {
+		return f.Data, nil
+	}
+	dir, err := os.OpenRoot(f.kept.root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	data, err := readBounded(dir, f.Path)
+	if err == nil && sumOf(f.Path, data) != f.kept.sum {
+		err = fmt.Errorf("%s changed while it was compiled; try again", f.Path)
+	}
+	return data, err
+}
+
+// size is the length of the content.
+func (f *File) size() int64 {
+	if f.kept != nil {
+		return f.kept.size
+	}
+	return int64(len(f.Data))
+}
+
+// sumOf digests a file's path and content.
+func sumOf(path string, data []byte) digest {
+	h := sha256.New()
+	h.Write([]byte(path + "\x00"))
+	h.Write(data)
+	return digest(h.Sum(nil))
 }
 
 // Tree is what a policy repository holds. The order of the files does not matter, and files that [Reads] says no to are skipped.
@@ -48,14 +94,24 @@ func Reads(name string, mode fs.FileMode) bool {
 
 // ReadDir reads the policy repository in a folder: what [Reads] says yes to. Links are recorded, not followed.
 // A file over [MaxFile] is cut one byte later, which Compile reports.
-func ReadDir(root string) (Tree, error) {
-	dir, err := os.OpenRoot(root)
+//
+// cache is a folder as in [Config]: of files whose size, times and inode are as they were when they were read before, the content is read only
+// when it is needed. "": everything is read.
+func ReadDir(root, cache string) (Tree, error) {
+	t, err := readDir(root, cache)
 	if err != nil {
 		return Tree{}, fmt.Errorf("read policy: %w", err)
 	}
+	return t, nil
+}
+
+func readDir(root, cache string) (Tree, error) {
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return Tree{}, err
+	}
 	defer dir.Close()
 	var t Tree
-	total := 0
 	err = fs.WalkDir(dir.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -69,22 +125,38 @@ func ReadDir(root string) (Tree, error) {
 		if !Reads(name, d.Type()) {
 			return nil
 		}
-		f := File{Path: name, Mode: d.Type()}
-		if f.Mode.IsRegular() {
-			if f.Data, err = readBounded(dir, name); err != nil {
-				return err
-			}
-		}
-		t.Files = append(t.Files, f)
-		if total += len(f.Data); len(t.Files) > MaxFiles || total > MaxTree {
-			return fmt.Errorf("%q holds more than %d files or %d bytes of policy; is it a policy repository?", root, MaxFiles, MaxTree)
+		if t.Files = append(t.Files, File{Path: name, Mode: d.Type()}); len(t.Files) > MaxFiles {
+			return tooMuch(root)
 		}
 		return nil
 	})
 	if err != nil {
-		return Tree{}, fmt.Errorf("read policy: %w", err)
+		return Tree{}, err
 	}
-	return t, nil
+	index := openStatIndex(root, cache)
+	var total atomic.Int64
+	err = inParallel(context.Background(), 2*runtime.GOMAXPROCS(0), len(t.Files), func(i int) error {
+		f := &t.Files[i]
+		if !f.Mode.IsRegular() {
+			return nil
+		}
+		var err error
+		if f.kept = index.find(f.Path); f.kept == nil {
+			f.Data, err = readBounded(dir, f.Path)
+		}
+		if err == nil && total.Add(f.size()) > MaxTree {
+			err = tooMuch(root)
+		}
+		return err
+	})
+	if err == nil {
+		index.write(&t)
+	}
+	return t, err
+}
+
+func tooMuch(root string) error {
+	return fmt.Errorf("%q holds more than %d files or %d bytes of policy; is it a policy repository?", root, MaxFiles, MaxTree)
 }
 
 func readBounded(dir *os.Root, name string) ([]byte, error) {
@@ -93,5 +165,10 @@ func readBounded(dir *os.Root, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxFile+1))
+	var buf bytes.Buffer
+	if info, err := f.Stat(); err == nil {
+		buf.Grow(int(min(info.Size(), MaxFile)) + bytes.MinRead)
+	}
+	_, err = buf.ReadFrom(io.LimitReader(f, MaxFile+1))
+	return buf.Bytes(), err
 }

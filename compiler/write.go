@@ -5,169 +5,201 @@ package compiler
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
-// temporary begins the names of folders that [WriteFolder] makes beside its target; a crash can leave one.
-const temporary = ".writ-bundle-"
+// temporary begins the names of files that are being written. A crash can leave some; the next writer removes them.
+const temporary = ".writ-new-"
 
-// WriteFolder writes a bundle so that a reader who opens the folder sees the old bundle or the new one, whole. A new folder is written beside
-// dir, flushed to disk, and the two are exchanged. When dir holds the same bundle and envelope already, nothing is written.
+// WriteFolder writes a bundle so that a reader who opens the folder sees the old bundle or the new one, whole: content stands under its digest
+// and is never changed, and the manifest is exchanged in one step when all of it is on disk. Content that is there is not written again. What the
+// bundle before had stays until the next write, for readers that are slow.
+//
+// The admission objects stand in the folder a second time, by name, for kubectl. They are written last.
 //
 // dir is created if it does not exist. A folder that is neither empty nor a bundle is refused and left as it is; so is a link.
 // Writers of the same folder must not run at the same time.
 func WriteFolder(dir string, b *bundle.Bundle) error {
-	dir = filepath.Clean(dir)
-	manifest := b.EncodeManifest()
-	exists, same, err := inspect(dir, manifest)
-	if err != nil {
-		return fmt.Errorf("write bundle: %w", err)
-	}
-	if same {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return fmt.Errorf("write bundle: %w", err)
-	}
-	sweep(parent, filepath.Base(dir))
-	next, err := os.MkdirTemp(parent, temporary+filepath.Base(dir)+"-")
-	if err != nil {
-		return fmt.Errorf("write bundle: %w", err)
-	}
-	if err = fill(next, dir, b, manifest); err == nil {
-		err = swap(dir, next, exists)
-	}
-	if cleanup := os.RemoveAll(next); err == nil && cleanup != nil {
-		err = cleanup
-	}
-	if err != nil {
+	if err := writeFolder(filepath.Clean(dir), b); err != nil {
 		return fmt.Errorf("write bundle: %w", err)
 	}
 	return nil
 }
 
-// inspect says whether the target exists and whether it holds this very bundle. It is an error if the target is not ours to replace.
-func inspect(dir string, manifest []byte) (exists, same bool, err error) {
-	info, err := os.Lstat(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, false, nil
-	case err != nil:
-		return false, false, err
-	case !info.IsDir():
-		return true, false, fmt.Errorf("%q is not a folder; want an empty folder, a bundle, or a path that does not exist", dir)
-	}
-	entries, err := os.ReadDir(dir)
+func writeFolder(dir string, b *bundle.Bundle) error {
+	old, err := inspect(dir)
 	if err != nil {
-		return true, false, err
-	}
-	known := map[string]bool{bundle.ManifestName: true, bundle.RulesDir: true, bundle.NodeDir: true, bundle.AdmissionDir: true}
-	hasManifest := false
-	for _, e := range entries {
-		hasManifest = hasManifest || e.Name() == bundle.ManifestName
-		if !known[e.Name()] {
-			return true, false, fmt.Errorf("%q holds %q and would be replaced; want an empty folder or a bundle", dir, e.Name())
-		}
-	}
-	if len(entries) > 0 && !hasManifest {
-		return true, false, fmt.Errorf("%q holds files but no %s; want an empty folder or a bundle", dir, bundle.ManifestName)
-	}
-	if !hasManifest {
-		return true, false, nil
-	}
-	old, err := os.ReadFile(filepath.Join(dir, bundle.ManifestName))
-	if err != nil {
-		return true, false, err
-	}
-	if !bytes.Equal(old, manifest) {
-		return true, false, nil
-	}
-	_, err = bundle.Read(os.DirFS(dir)) // a damaged bundle is written anew
-	return true, err == nil, nil
-}
-
-// sweep removes what a crashed writer of the same folder left.
-func sweep(parent, base string) {
-	entries, err := os.ReadDir(parent)
-	if err != nil {
-		return // making the temporary folder will say why
-	}
-	for _, e := range entries {
-		rest, ok := strings.CutPrefix(e.Name(), temporary+base+"-")
-		if ok && e.IsDir() && strings.Trim(rest, "0123456789") == "" {
-			os.RemoveAll(filepath.Join(parent, e.Name()))
-		}
-	}
-}
-
-// maxFlushes is how many files are flushed at the same time: a journalling file system commits those together.
-const maxFlushes = 32
-
-// fill writes the files of a bundle into an empty folder and flushes them. A file that stands in the old folder with the same bytes is linked.
-func fill(dir, old string, b *bundle.Bundle, manifest []byte) error {
-	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	folders := map[string]bool{dir: true}
-	var flush errgroup.Group
-	flush.SetLimit(maxFlushes)
-	for _, f := range b.Manifest.Files {
-		local := filepath.FromSlash(f.Path)
-		name := filepath.Join(dir, local)
-		if sub := filepath.Dir(name); !folders[sub] {
-			if err := os.MkdirAll(sub, 0o755); err != nil {
-				return errors.Join(err, flush.Wait())
-			}
-			folders[sub] = true
-		}
-		if linkSame(filepath.Join(old, local), name, b.Files[f.Path]) {
-			continue
-		}
-		flush.Go(func() error { return writeSynced(name, b.Files[f.Path]) })
-	}
-	flush.Go(func() error { return writeSynced(filepath.Join(dir, bundle.ManifestName), manifest) })
-	if err := flush.Wait(); err != nil {
+	blobs := filepath.Join(dir, filepath.FromSlash(bundle.BlobsDir))
+	if err := os.MkdirAll(blobs, 0o755); err != nil {
 		return err
 	}
-	for sub := range folders {
-		if err := syncDir(sub); err != nil {
+	wrote, err := fill(blobs, b)
+	if err != nil {
+		return err
+	}
+	if manifest := b.EncodeManifest(); wrote || !bytes.Equal(old, manifest) {
+		if err := syncAll(blobs); err != nil {
+			return err
+		}
+		if err := replaceFile(filepath.Join(dir, bundle.ManifestName), manifest); err != nil {
+			return err
+		}
+		if err := syncDir(dir); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// linkSame makes name a link to old if old is a regular file with these bytes, and reports whether it did. Files of a bundle are replaced and never
-// written to, so a link is as good as a copy, and it is on disk already.
-func linkSame(old, name string, data []byte) bool {
-	info, err := os.Lstat(old)
-	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(data)) {
-		return false
+	if err := writeAdmission(filepath.Join(dir, bundle.AdmissionDir), b); err != nil {
+		return err
 	}
-	got, err := os.ReadFile(old)
-	return err == nil && bytes.Equal(got, data) && os.Link(old, name) == nil
+	if !wrote && bytes.Equal(old, b.EncodeManifest()) || len(b.Manifest.Files) > sweptAlways && b.Manifest.Digest[0] != '0' {
+		return nil
+	}
+	return sweep(blobs, b, old)
 }
 
-func writeSynced(name string, data []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+// sweptAlways is the number of files up to which a folder is swept on every change. A larger one is swept on one change of 16: looking
+// for what is left over takes as long as everything else.
+const sweptAlways = 1000
+
+// inspect returns the manifest in the folder, if it has one. It is an error if the folder is not ours to replace.
+func inspect(dir string) (manifest []byte, err error) {
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, fmt.Errorf("%q is not a folder; want an empty folder, a bundle, or a path that does not exist", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	blobs, _, _ := strings.Cut(bundle.BlobsDir, "/")
+	hasManifest := false
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == bundle.ManifestName:
+			hasManifest = true
+		case name == blobs, name == bundle.AdmissionDir, strings.HasPrefix(name, temporary):
+		default:
+			return nil, fmt.Errorf("%q holds %q and would be replaced; want an empty folder or a bundle", dir, name)
+		}
+	}
+	if !hasManifest {
+		if len(entries) > 0 && !crashed(dir, entries) {
+			return nil, fmt.Errorf("%q holds files but no %s; want an empty folder or a bundle", dir, bundle.ManifestName)
+		}
+		return nil, nil
+	}
+	return os.ReadFile(filepath.Join(dir, bundle.ManifestName))
+}
+
+// crashed reports whether a folder without a manifest holds what a writer leaves that died before it wrote one.
+func crashed(dir string, entries []fs.DirEntry) bool {
+	for _, e := range entries {
+		if e.Name() == bundle.AdmissionDir {
+			return false
+		}
+	}
+	info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(bundle.BlobsDir)))
+	return err == nil && info.IsDir()
+}
+
+// fill writes the content that is missing, and reports whether there was any.
+func fill(blobs string, b *bundle.Bundle) (wrote bool, err error) {
+	missing, err := missingIn(blobs, b.Manifest.Files)
+	if err != nil {
+		return false, err
+	}
+	paths, byPath := make([]string, len(missing)), map[string]bundle.File{}
+	for i, f := range missing {
+		paths[i], byPath[f.Path] = f.Path, f
+	}
+	err = b.Each(paths, func(path string, data []byte) error {
+		f := byPath[path]
+		if err := f.CheckFile(data); err != nil {
+			return err
+		}
+		return replaceUnsynced(filepath.Join(blobs, f.Digest), data)
+	})
+	return len(missing) > 0, err
+}
+
+// missingIn returns the files whose content is not there, one for each content.
+func missingIn(blobs string, files []bundle.File) ([]bundle.File, error) {
+	const chunk = 1024
+	dir, err := os.Open(blobs)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	found := make([][]bundle.File, (len(files)+chunk-1)/chunk)
+	err = inParallel(context.Background(), runtime.GOMAXPROCS(0), len(found), func(n int) error {
+		for _, f := range files[n*chunk : min(len(files), (n+1)*chunk)] {
+			if size, ok := sizeIn(dir, f.Digest); !ok || size != f.Size {
+				found[n] = append(found[n], f)
+			}
+		}
+		return nil
+	})
+	var missing []bundle.File
+	seen := map[string]bool{}
+	for _, f := range slices.Concat(found...) {
+		if !seen[f.Digest] {
+			missing = append(missing, f)
+		}
+		seen[f.Digest] = true
+	}
+	return missing, err
+}
+
+// replaceUnsynced makes a file appear whole, without waiting for the disk.
+func replaceUnsynced(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), temporary)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
 	if err == nil {
-		err = f.Sync()
+		err = os.Rename(f.Name(), name)
 	}
-	return errors.Join(err, f.Close())
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// replaceFile makes a file appear whole, and on disk.
+func replaceFile(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), temporary)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
@@ -178,28 +210,77 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// swap puts next in the place of dir, and leaves the old content, if any, at next.
-func swap(dir, next string, exists bool) error {
-	var err error
-	if exists {
-		err = exchange(next, dir)
-	} else {
-		err = os.Rename(next, dir)
+// writeAdmission makes a folder hold the admission objects, and no others.
+func writeAdmission(dir string, b *bundle.Bundle) error {
+	wanted := map[string]bool{}
+	for _, f := range b.Manifest.Files {
+		name, ok := strings.CutPrefix(f.Path, bundle.AdmissionDir+"/")
+		if !ok {
+			continue
+		}
+		wanted[name] = true
+		data, err := b.Open(f.Path)
+		if err != nil {
+			return err
+		}
+		if have, err := os.ReadFile(filepath.Join(dir, name)); err == nil && bytes.Equal(have, data) {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := replaceFile(filepath.Join(dir, name), data); err != nil {
+			return err
+		}
 	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if !wanted[e.Name()] {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err == nil && len(wanted) == 0 {
+		return os.Remove(dir)
+	}
+	return err
+}
+
+// sweep removes content that neither the bundle nor the one before it has.
+func sweep(blobs string, b *bundle.Bundle, old []byte) error {
+	keep := map[string]bool{}
+	for _, f := range b.Manifest.Files {
+		keep[f.Digest] = true
+	}
+	entries, err := os.ReadDir(blobs)
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	var before map[string]bool
+	for _, e := range entries {
+		if keep[e.Name()] {
+			continue
+		}
+		if before == nil { // reading it takes long, and most often nothing is left over
+			before = digestsOf(old)
+		}
+		if !before[e.Name()] {
+			err = errors.Join(err, os.Remove(filepath.Join(blobs, e.Name())))
+		}
+	}
+	return err
 }
 
-// exchangeByTwo exchanges two folders by renaming each. Between the renames dir does not exist; a reader that meets this gap tries again.
-func exchangeByTwo(next, dir string) error {
-	old := next + ".old"
-	if err := os.Rename(dir, old); err != nil {
-		return err
+func digestsOf(manifest []byte) map[string]bool {
+	all := map[string]bool{}
+	var m bundle.Manifest
+	if json.Unmarshal(manifest, &m) != nil {
+		return all // damaged: nobody can read it either
 	}
-	if err := os.Rename(next, dir); err != nil {
-		return errors.Join(err, os.Rename(old, dir))
+	for _, f := range m.Files {
+		all[f.Digest] = true
 	}
-	return os.Rename(old, next)
+	return all
 }

@@ -18,7 +18,7 @@ import (
 func sampleBundle(n int) *bundle.Bundle {
 	files := map[string][]byte{}
 	for i := range 20 {
-		files[fmt.Sprintf("rules/w%d.json", i)] = fmt.Appendf(nil, "{\"n\": %d}\n", n)
+		files[fmt.Sprintf("rules/w%d.json", i)] = fmt.Appendf(nil, "{\"n\": %d, \"i\": %d}\n", n, i)
 	}
 	return bundle.New(files, bundle.Envelope{Commit: fmt.Sprint(n)})
 }
@@ -42,13 +42,20 @@ func TestWriteFolder(t *testing.T) {
 	if err := WriteFolder(dir, sampleBundle(2)); err != nil {
 		t.Fatal(err)
 	}
-	if after, err := os.Stat(dir); err != nil || !os.SameFile(before, after) {
+	if after, err := os.Stat(dir); err != nil || !after.ModTime().Equal(before.ModTime()) {
 		t.Errorf("the same bundle was written again, %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "rules", "w3.json"), nil, 0o644); err != nil { // truncated
-		t.Fatal(err)
+	blobs := filepath.Join(dir, filepath.FromSlash(bundle.BlobsDir))
+	entries, err := os.ReadDir(blobs)
+	if err != nil || len(entries) != 40 { // of this bundle, and of the one before
+		t.Fatalf("%d blobs, %v; want 40", len(entries), err)
 	}
-	if err := os.Mkdir(filepath.Join(parent, "deep", temporary+"bundle-123"), 0o755); err != nil { // left by a crash
+	for _, e := range entries {
+		if err := os.WriteFile(filepath.Join(blobs, e.Name()), nil, 0o644); err != nil { // truncated
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(blobs, temporary+"123"), []byte("x"), 0o644); err != nil { // left by a crash
 		t.Fatal(err)
 	}
 	if err := WriteFolder(dir, sampleBundle(2)); err != nil {
@@ -57,8 +64,8 @@ func TestWriteFolder(t *testing.T) {
 	if _, err := bundle.Read(os.DirFS(dir)); err != nil {
 		t.Errorf("a damaged bundle was not written anew: %v", err)
 	}
-	if entries, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(entries) != 1 {
-		t.Errorf("left beside the bundle: %v, %v", entries, err)
+	if entries, err := os.ReadDir(blobs); err != nil || len(entries) != 20 {
+		t.Errorf("%d blobs, %v; want the 20 of the bundle", len(entries), err)
 	}
 }
 
@@ -133,8 +140,13 @@ func TestWriteFolderReaders(t *testing.T) {
 			// The old folder is removed after the exchange, so a slow reader of it can miss files; it never sees a mixture.
 			if b, err := bundle.Read(root.FS()); err == nil {
 				reads++
-				for name, data := range b.Files {
-					if want := fmt.Sprintf("{\"n\": %s}\n", b.Manifest.Envelope.Commit); string(data) != want {
+				for _, f := range b.Manifest.Files {
+					name := f.Path
+					data, err := b.Open(name)
+					if err != nil {
+						t.Error(err)
+					}
+					if want := fmt.Sprintf("{\"n\": %s, ", b.Manifest.Envelope.Commit); !strings.HasPrefix(string(data), want) {
 						t.Errorf("%s is %q; want %q", name, data, want)
 					}
 				}
