@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
@@ -44,13 +45,15 @@ var enforcementActions = map[schema.Mode]string{schema.ModeEnforce: "deny", sche
 
 // imageWorkload is a workload as the Rego reads it; see admission.rego for the letters.
 type imageWorkload struct {
-	Name    string                 `json:"n"`
-	Owner   string                 `json:"o,omitempty"`
-	Closure schema.RuleID          `json:"c"`
-	Labels  map[string]string      `json:"l"`
-	Exact   map[string][][2]string `json:"e,omitempty"`
-	Dirs    [][3]string            `json:"d,omitempty"`
-	Regexps [][3]string            `json:"r,omitempty"`
+	Name        string                       `json:"n"`
+	Owner       string                       `json:"o,omitempty"`
+	Closure     schema.RuleID                `json:"c"`
+	Labels      map[string]string            `json:"l"`
+	Expressions map[string]schema.Expression `json:"x,omitempty"`
+	Container   string                       `json:"k,omitempty"` // a regular expression
+	Exact       map[string][][2]string       `json:"e,omitempty"`
+	Dirs        [][3]string                  `json:"d,omitempty"`
+	Regexps     [][3]string                  `json:"r,omitempty"`
 }
 
 // section is one JSON string of a constraint's parameters.
@@ -58,34 +61,55 @@ type section struct {
 	namespace, key, text string
 }
 
+// imageEntry is the condition on images of one workload, written.
+type imageEntry struct {
+	name   string
+	match  schema.Match
+	action string
+	text   []byte
+}
+
+// emitImage writes a workload's condition on images, for a constraint with the enforcement action. Nil if it has none.
+func emitImage(w *schema.Workload, at time.Time) (text []byte, action string, err error) {
+	c, ok := w.Closure(schema.PlaneImage)
+	if !ok || !c.Names(schema.VerbRun) {
+		return nil, "", nil
+	}
+	iw, err := newImageWorkload(w, c)
+	if err != nil {
+		return nil, "", err
+	}
+	mode := c.ModeAt(at)
+	if at.IsZero() && c.Then != "" {
+		mode = schema.Strictest(c.Mode, c.Then)
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(iw); err != nil {
+		return nil, "", err
+	}
+	return bytes.TrimSpace(buf.Bytes()), enforcementActions[mode], nil
+}
+
 // emitAdmission returns the Kubernetes objects: one template, and constraints that hold the workloads with image rules. Without such
-// workloads there are none.
-func emitAdmission(p *schema.Policy) (map[string][]byte, error) {
-	byAction := map[string]map[string][]imageWorkload{} // then by namespace
-	for i := range p.Workloads {
-		w := &p.Workloads[i]
-		c, ok := w.Closure(schema.PlaneImage)
-		if !ok {
-			continue
+// workloads there are none. A shard whose workloads did not change is not written anew.
+func (r *run) emitAdmission(images []imageEntry) (map[string][]byte, error) {
+	byAction := map[string]map[string][]imageEntry{} // then by namespace
+	for _, im := range images {
+		if byAction[im.action] == nil {
+			byAction[im.action] = map[string][]imageEntry{}
 		}
-		iw, err := newImageWorkload(w, c)
-		if err != nil {
-			return nil, err
-		}
-		action := enforcementActions[c.Mode]
-		if byAction[action] == nil {
-			byAction[action] = map[string][]imageWorkload{}
-		}
-		namespace := w.Match.Namespace
+		namespace := im.match.Namespace
 		if namespace == "" {
 			namespace = anyNamespace
 		}
-		byAction[action][namespace] = append(byAction[action][namespace], iw)
+		byAction[im.action][namespace] = append(byAction[im.action][namespace], im)
 	}
 	files := map[string][]byte{}
 	for action, byNamespace := range byAction {
 		for name, sections := range shards(byNamespace) {
-			if err := addObject(files, constraint(action, "writ-image-"+action+"-"+name, sections)); err != nil {
+			if err := r.addShard(files, action, "writ-image-"+action+"-"+name, sections); err != nil {
 				return nil, err
 			}
 		}
@@ -98,13 +122,35 @@ func emitAdmission(p *schema.Policy) (map[string][]byte, error) {
 	return files, nil
 }
 
+// addShard writes one constraint.
+func (r *run) addShard(files map[string][]byte, action, name string, sections []section) error {
+	parts := []any{"shard", r.version, action, name}
+	for _, s := range sections {
+		parts = append(parts, s.namespace, s.key, s.text)
+	}
+	key := contentKey(parts...)
+	if data := r.store.head(key); data != nil {
+		files[bundle.AdmissionDir+"/"+name+".yaml"] = data
+		return nil
+	}
+	if err := addObject(files, constraint(action, name, sections)); err != nil {
+		return err
+	}
+	r.store.keep(key, files[bundle.AdmissionDir+"/"+name+".yaml"], nil)
+	return nil
+}
+
 func newImageWorkload(w *schema.Workload, c schema.Closure) (imageWorkload, error) {
 	iw := imageWorkload{Name: w.Name, Owner: w.Owner, Closure: c.ID, Labels: w.Match.Labels, Exact: map[string][][2]string{}}
 	if iw.Labels == nil {
 		iw.Labels = map[string]string{}
 	}
+	iw.Expressions = w.Match.Expressions
+	if w.Match.Container != "" {
+		iw.Container = "^" + strings.ReplaceAll(quoteRegexp(w.Match.Container), "\\*", "[^/]*") + "$"
+	}
 	for _, r := range w.Rules {
-		if r.Plane != schema.PlaneImage {
+		if r.Verb != schema.VerbRun {
 			continue
 		}
 		pattern, err := schema.ParseImagePattern(r.Object)
@@ -156,7 +202,7 @@ func quoteRegexp(s string) string {
 
 // shards lays out the sections of one enforcement action: small namespaces share shards by a stable hash, a namespace of many workloads and
 // the workloads of no namespace get their own. The result is by the end of the constraint's name.
-func shards(byNamespace map[string][]imageWorkload) map[string][]section {
+func shards(byNamespace map[string][]imageEntry) map[string][]section {
 	all := map[string][]section{}
 	var small []section
 	for _, namespace := range slices.Sorted(maps.Keys(byNamespace)) {
@@ -198,21 +244,21 @@ func hash(s string) uint64 {
 
 // sectionsOf writes the workloads of a namespace, sorted by name as the policy is. Of many, each stands under the label that the fewest
 // others name, so that a Pod's labels lead to few of them.
-func sectionsOf(namespace string, ws []imageWorkload) []section {
+func sectionsOf(namespace string, ws []imageEntry) []section {
 	if len(ws) <= manyInOne {
 		return []section{{namespace, namespace, compact(ws)}}
 	}
 	count := map[string]int{}
 	for _, w := range ws {
-		for k, v := range w.Labels {
+		for k, v := range w.match.Labels {
 			count[k+"="+v]++
 		}
 	}
-	byKey := map[string][]imageWorkload{}
+	byKey := map[string][]imageEntry{}
 	for _, w := range ws {
 		rarest := ""
-		for _, k := range slices.Sorted(maps.Keys(w.Labels)) {
-			if l := k + "=" + w.Labels[k]; rarest == "" || count[l] < count[rarest] {
+		for _, k := range slices.Sorted(maps.Keys(w.match.Labels)) {
+			if l := k + "=" + w.match.Labels[k]; rarest == "" || count[l] < count[rarest] {
 				rarest = l
 			}
 		}
@@ -225,14 +271,13 @@ func sectionsOf(namespace string, ws []imageWorkload) []section {
 	return sections
 }
 
-func compact(ws []imageWorkload) string {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(ws); err != nil {
-		panic(fmt.Sprintf("compiler: encode workloads: %v", err)) // strings and maps of strings always encode
+func compact(ws []imageEntry) string {
+	var b strings.Builder
+	for i, w := range ws {
+		b.WriteString(map[bool]string{true: "[", false: ","}[i == 0])
+		b.Write(w.text)
 	}
-	return strings.TrimSpace(buf.String())
+	return b.String() + "]"
 }
 
 type object = map[string]any

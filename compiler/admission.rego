@@ -11,6 +11,8 @@ package writimage
 # with "*" as the namespace of workloads that name none. A workload is
 #
 #   n name, o owner, c ID of the image closure, l labels that the Pod must have,
+#   x {key: {in, notIn, exists}} conditions on the Pod's labels,
+#   k "^regexp$" over the names of the containers that it judges; without it, all,
 #   e {"host/path": [[tag, digest], ...]} exact images,
 #   d [["host/dir/", tag, digest], ...]   everything below a path,
 #   r [["^host/regexp$", tag, digest], ...] other patterns; an empty tag or digest matches any.
@@ -19,7 +21,9 @@ default namespace := ""
 
 namespace := input.review.namespace
 
-labels := object.get(input.review.object, ["metadata", "labels"], {})
+default labels := {}
+
+labels := input.review.object.metadata.labels if is_object(input.review.object.metadata.labels)
 
 keys contains key if {
 	some ns in [namespace, "*"]
@@ -51,6 +55,28 @@ well_formed(w) if {
 	every v in w.l {
 		is_string(v)
 	}
+	x := object.get(w, "x", {})
+	is_object(x)
+	every condition in x {
+		well_formed_condition(condition)
+	}
+	regex.is_valid(object.get(w, "k", ""))
+}
+
+# A condition that this text does not know would not be tested.
+well_formed_condition(condition) if {
+	is_object(condition)
+	every field in object.keys(condition) {
+		field in {"in", "notIn", "exists"}
+	}
+	every field in ["in", "notIn"] {
+		values := object.get(condition, field, [])
+		is_array(values)
+		every v in values {
+			is_string(v)
+		}
+	}
+	is_boolean(object.get(condition, "exists", true))
 }
 
 workloads contains w if {
@@ -59,7 +85,46 @@ workloads contains w if {
 	every k, v in w.l {
 		labels[k] == v
 	}
+	x := object.get(w, "x", {})
+	labelled(x)
+	every k, condition in x {
+		holds(condition, k)
+	}
 }
+
+# Labels are judged in Kubernetes alone (schema/match.go): of what has neither namespace nor labels, an absent one says nothing.
+labelled(x) if x == {}
+
+labelled(_) if namespace != ""
+
+labelled(_) if labels != {}
+
+# holds is schema.Expression.Holds.
+holds(condition, k) if {
+	within(condition, k)
+	not excluded(condition, k)
+	present(k) == object.get(condition, "exists", present(k))
+}
+
+within(condition, _) if not condition["in"]
+
+within(condition, k) if labels[k] in condition["in"]
+
+excluded(condition, k) if labels[k] in condition.notIn
+
+present(k) if _ = labels[k]
+
+else := false
+
+# judges says whether a container is one of those that a workload selects. One without a name is none that a pattern names.
+judges(w, _) if not w.k
+
+judges(w, c) if {
+	c.name != ""
+	regex.match(w.k, c.name)
+}
+
+judges(_, c) if not is_string(c.name)
 
 containers contains {"name": object.get(c, "name", ""), "image": object.get(c, "image", ""), "kind": kind} if {
 	some kind in ["containers", "initContainers", "ephemeralContainers"]
@@ -82,6 +147,7 @@ violation contains {"msg": msg, "details": details} if {
 	not deletion
 	some c in containers
 	some w in workloads
+	judges(w, c)
 	not allowed(w, c.image)
 	msg := sprintf("container %q: image %q %s; workload %s, rule %s%s; %s", [c.name, c.image, problem(c.image), w.n, w.c, owner(w), todo(c.image)])
 	details := {"workload": w.n, "rule": w.c, "container": c.name, "image": c.image, "reason": reason(c.image)}

@@ -10,9 +10,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/rego"
 )
 
-// TestInputs asks the Rego itself about inputs that Gatekeeper's own types cannot express: fields that are missing, and parameters
-// that the template's schema would refuse.
-func TestInputs(t *testing.T) {
+func prepare(t *testing.T) rego.PreparedEvalQuery {
+	t.Helper()
 	source, err := os.ReadFile("../admission.rego")
 	if err != nil {
 		t.Fatal(err)
@@ -21,6 +20,64 @@ func TestInputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return query
+}
+
+func violationsOf(t *testing.T, query rego.PreparedEvalQuery, input any) []any {
+	t.Helper()
+	results, err := query.Eval(t.Context(), rego.EvalInput(input))
+	if err != nil || len(results) != 1 {
+		t.Fatalf("%v, %v", results, err)
+	}
+	return results[0].Bindings["x"].([]any)
+}
+
+// TestUnnamed asks about reviews that leave out what a workload selects by. A label that must be absent says nothing of what is not known to
+// be in Kubernetes, and a pattern names no container without a name. What is there and can't be read is judged.
+func TestUnnamed(t *testing.T) {
+	type object = map[string]any
+	const absent, named = `"x": {"a": {"exists": false}}`, `"k": "^[^/]*$"`
+	tests := map[string]struct {
+		condition string
+		namespace any
+		metadata  any
+		container any
+		denied    bool
+	}{
+		"absent, in a namespace":         {absent, "shop", object{}, "c", true},
+		"absent, labels are null":        {absent, "shop", object{"labels": nil}, "c", true},
+		"absent, labels are a list":      {absent, "shop", object{"labels": []string{"a"}}, "c", true},
+		"absent, no metadata":            {absent, "shop", nil, "c", true},
+		"absent, by labels alone":        {absent, nil, object{"labels": object{"b": "c"}}, "c", true},
+		"absent, nothing is known":       {absent, nil, object{}, "c", false},
+		"absent, and an empty label":     {absent, "shop", object{"labels": object{"a": ""}}, "c", false},
+		"named":                          {named, "shop", object{}, "c", true},
+		"named, an empty name":           {named, "shop", object{}, "", false},
+		"named, no name":                 {named, "shop", object{}, nil, false},
+		"named, a name that is a number": {named, "shop", object{}, 1, true},
+	}
+	query := prepare(t)
+	for name, test := range tests {
+		container := object{"image": "bad"}
+		if test.container != nil {
+			container["name"] = test.container
+		}
+		review := object{"object": object{"metadata": test.metadata, "spec": object{"containers": []any{container}}}}
+		if test.namespace != nil {
+			review["namespace"] = test.namespace
+		}
+		section := `[{"n": "w", "c": "c", "l": {}, ` + test.condition + `}]`
+		input := object{"review": review, "parameters": object{"sections": object{"*": section}}}
+		if violations := violationsOf(t, query, input); len(violations) > 0 != test.denied {
+			t.Errorf("%s: violations %v; want denied = %v", name, violations, test.denied)
+		}
+	}
+}
+
+// TestInputs asks the Rego itself about inputs that Gatekeeper's own types cannot express: fields that are missing, and parameters
+// that the template's schema would refuse.
+func TestInputs(t *testing.T) {
+	query := prepare(t)
 	good := map[string]any{"sections": map[string]any{"shop": `[{"n": "w", "c": "c", "l": {}, "e": {"docker.io/library/good": [["", ""]]}}]`}}
 	tests := map[string]struct {
 		parameters any
@@ -49,11 +106,7 @@ func TestInputs(t *testing.T) {
 			if test.parameters != nil {
 				input["parameters"] = test.parameters
 			}
-			results, err := query.Eval(t.Context(), rego.EvalInput(input))
-			if err != nil || len(results) != 1 {
-				t.Fatalf("%s: %v, %v", name, results, err)
-			}
-			violations := results[0].Bindings["x"].([]any)
+			violations := violationsOf(t, query, input)
 			if denied := len(violations) > 0; denied != (test.denied && !never) {
 				t.Errorf("%s, operation %s: violations %v; want denied = %v", name, op, violations, test.denied && !never)
 			}
