@@ -57,7 +57,8 @@ func (im *Image) Size() int { return len(im.cells) }
 
 // Compile lowers the exec plane of a set of workloads, which act as one on a container. It is pure. The seed keys the hash of paths, so
 // that nobody outside can choose paths that collide: take it from crypto/rand. Workloads that do not mention exec, or none at all,
-// give an open program, which allows everything. An error names the workload and the rule.
+// give an open program, which allows everything. Of a mode that changes on a date the stricter side counts. An error names the workload and
+// the rule.
 func Compile(ws []*schema.Workload, seed uint64) (*Image, error) {
 	rules, err := collect(ws)
 	if err != nil {
@@ -176,7 +177,7 @@ func unite(ws []*schema.Workload) (schema.RuleID, uint8) {
 			continue
 		}
 		m := uint8(modeEnforce) // an unknown mode denies, as in schema.Judge
-		switch c.Mode {
+		switch modeOf(c) {
 		case schema.ModeLearn:
 			m = modeLearn
 		case schema.ModeAudit:
@@ -189,6 +190,15 @@ func unite(ws []*schema.Workload) (schema.RuleID, uint8) {
 	return id, mode
 }
 
+// modeOf returns the mode of a closure. There is no clock here, so of two modes with a date between them it is the stricter; who has a clock
+// decides the date before, and hands over the one mode that is left.
+func modeOf(c schema.Closure) schema.Mode {
+	if c.Then == "" {
+		return c.Mode
+	}
+	return schema.Strictest(c.Mode, c.Then)
+}
+
 // programID hashes what the exec plane of the workloads says, and their names, which a verdict carries.
 func programID(ws []*schema.Workload) uint64 {
 	var sums [][sha256.Size]byte
@@ -198,7 +208,7 @@ func programID(ws []*schema.Workload) uint64 {
 		text(w.Name)
 		if c, ok := w.Closure(schema.PlaneExec); ok {
 			buf = binary.LittleEndian.AppendUint64(buf, uint64(c.ID))
-			text(string(c.Mode))
+			text(string(modeOf(c)))
 		}
 		for _, r := range w.Rules {
 			if r.Plane != schema.PlaneExec {

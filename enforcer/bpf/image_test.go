@@ -107,6 +107,29 @@ func TestImageEqualsJudge(t *testing.T) {
 	}
 }
 
+// TestImageOfAPlannedMode holds that without a clock the stricter mode counts, whichever side of the date it stands on.
+func TestImageOfAPlannedMode(t *testing.T) {
+	programs := map[uint64]bool{}
+	for _, c := range []struct{ now, then, want schema.Mode }{
+		{schema.ModeAudit, schema.ModeEnforce, schema.ModeEnforce}, {schema.ModeEnforce, schema.ModeLearn, schema.ModeEnforce},
+		{schema.ModeLearn, schema.ModeAudit, schema.ModeAudit}, {schema.ModeAudit, "", schema.ModeAudit},
+	} {
+		ws := []*schema.Workload{{Closures: []schema.Closure{{ID: 1, Plane: schema.PlaneExec, Mode: c.now, Then: c.then, After: "2027-01-15"}}}}
+		im, err := Compile(ws, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ws[0].Closures[0] = schema.Closure{ID: 1, Plane: schema.PlaneExec, Mode: c.want}
+		if got, want := im.Judge("/a", "", schema.OriginPath), judge(ws, "/a", "", schema.OriginPath); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s then %s: %v; want %v", c.now, c.then, got, want)
+		}
+		programs[im.Program()] = true
+	}
+	if len(programs) != 2 {
+		t.Errorf("%d programs; want one for enforce and one for audit", len(programs))
+	}
+}
+
 func FuzzImageEqualsJudge(f *testing.F) {
 	f.Add("/a/**/b*c", "/a/x/y/bzc", "/p/**", "/p/q", uint64(7))
 	f.Add("/**", "/a", "/a/*", "/a/b", uint64(0))

@@ -315,6 +315,7 @@ func (a *agent) follow() {
 func (a *agent) tick(now time.Time) {
 	if a.kernel != nil {
 		a.pollLost(now)
+		a.followDates()
 		if f := a.kernel.force; f.forest != nil && (f.forest.partial || len(f.failed) > 0) && now.After(a.walkAt) {
 			a.trouble(f.rewalk())
 			a.follow()

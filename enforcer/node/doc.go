@@ -51,6 +51,14 @@
 // Limits, each told in the status when met: 64 levels, 65,536 directories, 4,096 programs, and the kernel's limits of inotify; what can't
 // be watched is read every 5 s.
 //
+// # Dates
+//
+// A mode that changes on a date is decided here, by this host's clock: the node's files carry both modes and the date, and a program is compiled
+// with the one of the moment. Each second the agent looks whether that is still the one, and if not puts the programs of the workloads
+// concerned in force anew, with the steps of an apply. A stricter mode comes 5 s before its date, a weaker one never before it, so what is
+// late is stricter. A date that passes while no agent runs is decided at the next start; until then what is pinned stays in force. A clock
+// that is set back takes a change back. A date that does not parse is refused, with the generation.
+//
 // # What Apply guarantees
 //
 // Everything is verified before anything changes: the manifest, each file's digest, the JSON (strictly: a field that this version does not

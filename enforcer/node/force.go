@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,11 +35,14 @@ type force struct {
 	levels   map[uint64]int    // of bound cgroups, as far as known
 	compiled map[string]uint64 // set of workloads, by digests -> program
 	failed   []string          // sets that could not be put in force since the last apply, one sentence each
+
+	now   func() time.Time       // decides planned modes
+	modes map[string]schema.Mode // in force, of the workloads whose mode has a date; by name
 }
 
 // newForce takes over what the kernel holds.
 func newForce(k *bpf.Kernel, root string, names *registry) (*force, error) {
-	f := &force{kernel: k, root: root, names: names, levels: map[uint64]int{}, compiled: map[string]uint64{}}
+	f := &force{kernel: k, root: root, names: names, levels: map[uint64]int{}, compiled: map[string]uint64{}, now: time.Now}
 	return f, f.read()
 }
 
@@ -70,13 +74,16 @@ type target struct {
 	names  map[uint64][]string
 	paths  map[uint64]string // of the cgroups to bind
 	failed []string
+	at     time.Time // of the modes
 }
 
 // selectable returns the workloads that a node can select by what it knows: the cgroup alone.
 func selectable(ws []*loaded) []*loaded {
 	var out []*loaded
 	for _, w := range ws {
-		if w.Match.Cgroup != "" && w.Match.Namespace == "" && len(w.Match.Labels) == 0 {
+		rest := w.Match
+		rest.Cgroup = ""
+		if w.Match.Cgroup != "" && rest.Zero() {
 			out = append(out, w)
 		}
 	}
@@ -101,7 +108,7 @@ func (f *force) put(g generation) error {
 		return err
 	}
 	f.Close()
-	f.gen, f.picked, f.forest, f.failed = g, picked, forest, t.failed
+	f.gen, f.picked, f.forest, f.failed, f.modes = g, picked, forest, t.failed, datedModes(picked, t.at)
 	f.prune()
 	return nil
 }
@@ -119,6 +126,9 @@ func (f *force) refresh() error {
 	t := f.aim(f.picked, f.forest)
 	err := f.reach(&t, false)
 	f.failed = t.failed
+	if err == nil {
+		f.modes = datedModes(f.picked, t.at)
+	}
 	return err
 }
 
@@ -138,7 +148,7 @@ func (f *force) rewalk() error {
 func (f *force) aim(picked []*loaded, forest *forest) target {
 	t := target{
 		wanted: wanted{programs: map[uint64]bool{}, bindings: map[uint64]binding{}},
-		images: map[uint64]*bpf.Image{}, names: map[uint64][]string{}, paths: map[uint64]string{},
+		images: map[uint64]*bpf.Image{}, names: map[uint64][]string{}, paths: map[uint64]string{}, at: f.now(),
 	}
 	inKernel := map[uint64]bool{}
 	for _, p := range f.have.programs {
@@ -179,10 +189,10 @@ func closesExec(set []*loaded) bool {
 
 // addProgram makes the program of a set of workloads part of the target.
 func (f *force) addProgram(t *target, inKernel map[uint64]bool, set []*loaded) (uint64, bool) {
-	key, names := keyOf(set)
+	key, names := keyOf(set, t.at)
 	program, ok := f.compiled[key]
 	if !ok || !inKernel[program] && t.images[program] == nil {
-		image, err := compile(set)
+		image, err := compile(set, t.at)
 		if err != nil {
 			sentence := fmt.Sprintf("workloads %q can't be put in force together: %v", names, err)
 			if len(t.failed) < maxWarnings && !slices.Contains(t.failed, sentence) {
@@ -200,20 +210,23 @@ func (f *force) addProgram(t *target, inKernel map[uint64]bool, set []*loaded) (
 	return program, true
 }
 
-// keyOf names a set of workloads by their content.
-func keyOf(set []*loaded) (key string, names []string) {
+// keyOf names a set of workloads by their content, as it is at an instant.
+func keyOf(set []*loaded, at time.Time) (key string, names []string) {
 	var b strings.Builder
 	for _, w := range set {
 		b.WriteString(w.file.Digest)
+		if c, ok := w.Closure(schema.PlaneExec); ok && c.Then != "" {
+			b.WriteString(string(modeAt(&c, at)))
+		}
 		names = append(names, w.Name)
 	}
 	return b.String(), names
 }
 
-func compile(set []*loaded) (*bpf.Image, error) {
+func compile(set []*loaded, at time.Time) (*bpf.Image, error) {
 	ws := make([]*schema.Workload, len(set))
 	for i, w := range set {
-		ws[i] = &w.Workload
+		ws[i] = decided(&w.Workload, at)
 	}
 	var seed [8]byte
 	if _, err := rand.Read(seed[:]); err != nil {

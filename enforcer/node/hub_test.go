@@ -134,8 +134,8 @@ func TestSessionBadRequests(t *testing.T) {
 		{"two things asked", `{"status":{},"unload":{}}` + "\n", "2 fields", false},
 		{"not JSON", "hello\n", "message:", true},
 		{"unknown request", `{"reboot":{}}` + "\n", "unknown field", true},
-		{"damaged manifest", `{"apply":{"manifest":{"format":1,"digest":"x","files":[]}}}` + "\n", "damaged", false},
-		{"a path out of the bundle", `{"apply":{"manifest":{"format":1,"digest":"x","files":[{"path":"../x","size":1,"sha256":"y"}]}}}` + "\n", "not a path in a bundle", false},
+		{"damaged manifest", `{"apply":{"manifest":{"format":2,"digest":"x","files":[]}}}` + "\n", "damaged", false},
+		{"a path out of the bundle", `{"apply":{"manifest":{"format":2,"digest":"x","files":[{"path":"../x","size":1,"sha256":"y"}]}}}` + "\n", "not a path in a bundle", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -25,7 +25,7 @@ const (
 	maxName       = 253       // bytes in the name of a workload, as in the names of Kubernetes
 	maxRules      = 100_000   // in one workload
 	maxParents    = 64        // in one rule
-	maxLabels     = 64        // in one match
+	maxLabels     = 64        // labels, conditions on labels, and values of one condition, in one match
 )
 
 // generation is the part of a bundle that nodes put in force, verified and decoded. It is not changed once made.
@@ -182,6 +182,14 @@ func checkMatch(m schema.Match) error {
 	if len(m.Labels) > maxLabels {
 		return fmt.Errorf("has %d labels; want at most %d", len(m.Labels), maxLabels)
 	}
+	if len(m.Expressions) > maxLabels {
+		return fmt.Errorf("has conditions on %d labels; want at most %d", len(m.Expressions), maxLabels)
+	}
+	for key, x := range m.Expressions {
+		if n := max(len(x.In), len(x.NotIn)); n > maxLabels {
+			return fmt.Errorf("has %d values in the condition on label %q; want at most %d", n, key, maxLabels)
+		}
+	}
 	if m.Cgroup != "" {
 		if err := schema.CheckPattern(m.Cgroup); err != nil {
 			return fmt.Errorf("cgroup %q %w", m.Cgroup, err)
@@ -203,7 +211,24 @@ func checkClosures(cs []schema.Closure) error {
 		case c.ID == 0:
 			return fmt.Errorf("closes the plane %q without an ID", c.Plane)
 		}
+		if err := checkPlanned(c); err != nil {
+			return err
+		}
 		seen[c.Plane] = true
+	}
+	return nil
+}
+
+// checkPlanned holds a mode that changes on a date to what a clock can decide.
+func checkPlanned(c schema.Closure) error {
+	if c.Then == "" && c.After == "" {
+		return nil
+	}
+	if !c.Then.Valid() {
+		return fmt.Errorf("has the mode %q for %s after %q; want %q, %q or %q", c.Then, c.Plane, c.After, schema.ModeLearn, schema.ModeAudit, schema.ModeEnforce)
+	}
+	if _, err := c.After.Instant(); err != nil {
+		return fmt.Errorf("has the mode %q for %s after a date: %w", c.Then, c.Plane, err)
 	}
 	return nil
 }
@@ -221,10 +246,10 @@ func checkRule(w *schema.Workload, r schema.Rule) error {
 		return fmt.Errorf("stands in a workload that does not close the plane %q", r.Plane)
 	}
 	if r.Plane != schema.PlaneExec {
-		if _, err := schema.ParseImagePattern(r.Object); err != nil {
-			return err
-		}
-		return nil
+		return nil // nodes hold no condition on images
+	}
+	if r.Verb != schema.VerbExec || r.Peer != nil || r.Layer7() || len(r.Values) > 0 {
+		return errors.New("is not of a program alone, which this version of writ-node does not know; update it")
 	}
 	if err := schema.CheckPattern(r.Object); err != nil {
 		return err

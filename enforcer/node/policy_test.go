@@ -6,6 +6,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -39,7 +40,13 @@ func testBundle(ws ...schema.Workload) *bundle.Bundle {
 
 // from finds the files of a bundle.
 func from(b *bundle.Bundle) content {
-	return func(f bundle.File) []byte { return b.Files[f.Path] }
+	return func(f bundle.File) []byte {
+		data, err := b.Open(f.Path)
+		if err != nil {
+			return nil
+		}
+		return data
+	}
 }
 
 func mustGeneration(t testing.TB, b *bundle.Bundle) generation {
@@ -78,6 +85,29 @@ func TestGeneration(t *testing.T) {
 	}
 }
 
+// TestGenerationTakesEveryMatch: what a node can't select is not wrong, but told in the status.
+func TestGenerationTakesEveryMatch(t *testing.T) {
+	exists := true
+	var ws []schema.Workload
+	for i, m := range []schema.Match{
+		{Host: true}, {Host: true, Cgroup: "/a"}, {Container: "app*"}, {Namespace: "shop", Expressions: map[string]schema.Expression{
+			"a": {In: schema.Names{"b"}}, "c": {NotIn: schema.Names{"d"}}, "e": {Exists: &exists}}},
+	} {
+		w := testWorkload(fmt.Sprint("w", i), "", schema.ModeEnforce, "/bin/a")
+		w.Match = m
+		ws = append(ws, w)
+	}
+	g := mustGeneration(t, testBundle(ws...))
+	for i, w := range g.workloads {
+		if !reflect.DeepEqual(w.Match, ws[i].Match) {
+			t.Errorf("match %+v; want %+v", w.Match, ws[i].Match)
+		}
+	}
+	if got := selectable(g.workloads); len(got) > 0 {
+		t.Errorf("%d are selectable; want none", len(got))
+	}
+}
+
 func TestGenerationTakesAFileUnderAnotherName(t *testing.T) {
 	g := mustGeneration(t, testBundle(testWorkload("a", "/a", schema.ModeEnforce)))
 	data := g.workloads[0].data
@@ -90,9 +120,9 @@ func TestGenerationTakesAFileUnderAnotherName(t *testing.T) {
 
 func TestGenerationRefusesDamage(t *testing.T) {
 	whole := testBundle(testWorkload("a", "/a", schema.ModeEnforce, "/bin/a"))
-	truncated := func(f bundle.File) []byte { return whole.Files[f.Path][:10] }
+	truncated := func(f bundle.File) []byte { return from(whole)(f)[:10] }
 	flipped := func(f bundle.File) []byte {
-		data := slices.Clone(whole.Files[f.Path])
+		data := slices.Clone(from(whole)(f))
 		data[5] ^= 1
 		return data
 	}
@@ -103,7 +133,7 @@ func TestGenerationRefusesDamage(t *testing.T) {
 	}
 	m := whole.Manifest
 	m.Format = 99
-	if _, _, err := newGeneration(m, generation{}, from(whole)); err == nil || !strings.Contains(err.Error(), "format 99; this version reads 1") {
+	if _, _, err := newGeneration(m, generation{}, from(whole)); err == nil || !strings.Contains(err.Error(), "format 99; this version reads 2") {
 		t.Errorf("unknown format: %v", err)
 	}
 	m = whole.Manifest
@@ -135,6 +165,10 @@ func TestGenerationRefusesBadWorkloads(t *testing.T) {
 		{"relative cgroup", change(func(w *schema.Workload) { w.Match.Cgroup = "a/b" }), `cgroup "a/b" is not absolute`},
 		{"unknown mode", change(func(w *schema.Workload) { w.Closures[0].Mode = "deny" }), `has the mode "deny" for exec; want "learn"`},
 		{"no mode", change(func(w *schema.Workload) { w.Closures[0].Mode = "" }), `has the mode ""`},
+		{"unknown planned mode", change(func(w *schema.Workload) { w.Closures[0].Then, w.Closures[0].After = "deny", "2027-01-15" }), `has the mode "deny" for exec after "2027-01-15"`},
+		{"date without a mode", change(func(w *schema.Workload) { w.Closures[0].After = "2027-01-15" }), `has the mode "" for exec after "2027-01-15"`},
+		{"planned mode without a date", change(func(w *schema.Workload) { w.Closures[0].Then = schema.ModeAudit }), `date "" is not one`},
+		{"broken date", change(func(w *schema.Workload) { w.Closures[0].Then, w.Closures[0].After = schema.ModeAudit, "soon" }), `date "soon" is not one; want a day`},
 		{"closed twice", change(func(w *schema.Workload) { w.Closures = append(w.Closures, w.Closures[0]) }), "twice"},
 		{"unknown plane", change(func(w *schema.Workload) { w.Closures[0].Plane = "file" }), `closes the plane "file"`},
 		{"closure without an ID", change(func(w *schema.Workload) { w.Closures[0].ID = 0 }), "without an ID"},
@@ -143,6 +177,19 @@ func TestGenerationRefusesBadWorkloads(t *testing.T) {
 		{"verb of another plane", change(func(w *schema.Workload) { w.Rules[0].Verb = schema.VerbRun }), `has the verb "run"`},
 		{"rule in an open plane", change(func(w *schema.Workload) { w.Closures = nil }), `does not close the plane "exec"`},
 		{"relative path", change(func(w *schema.Workload) { w.Rules[0].Object = "bin/a" }), `exec rule "bin/a": is not absolute`},
+		{"an exec rule with a peer", change(func(w *schema.Workload) { w.Rules[0].Peer = &schema.Peer{} }), "is not of a program alone"},
+		{"an exec rule with values", change(func(w *schema.Workload) { w.Rules[0].Values = []string{"true"} }), "is not of a program alone"},
+		{"a rule for files", change(func(w *schema.Workload) { w.Rules[0].Plane, w.Rules[0].Verb = schema.PlaneFile, schema.VerbRead }), `does not close the plane "file"`},
+		{"too many conditions", change(func(w *schema.Workload) {
+			w.Match.Expressions = map[string]schema.Expression{}
+			for i := range 65 {
+				w.Match.Expressions[fmt.Sprint(i)] = schema.Expression{In: schema.Names{"a"}}
+			}
+		}), "conditions on 65 labels"},
+		{"too many values", change(func(w *schema.Workload) {
+			w.Match.Expressions = map[string]schema.Expression{"a": {NotIn: make(schema.Names, 65)}}
+		}), `65 values in the condition on label "a"`},
+		{"an unknown condition", []byte(`{"name":"a","match":{"expressions":{"a":{"greater":["1"]}}}}`), `unknown field "greater"`},
 		{"relative parent", change(func(w *schema.Workload) { w.Rules[0].Parents = []string{"sh"} }), `parent "sh" is not absolute`},
 		{"too many parents", change(func(w *schema.Workload) { w.Rules[0].Parents = make([]string, 65) }), "has 65 parents"},
 		{"ID used twice", change(func(w *schema.Workload) { w.Rules[0].ID = w.Closures[0].ID }), "stands for the closing of exec"},
@@ -176,14 +223,14 @@ func TestGenerationRefusesOneNameTwice(t *testing.T) {
 }
 
 func TestGenerationIsBounded(t *testing.T) {
-	big := bundle.File{Path: "node/a.json", Size: maxNodeFile + 1, Digest: "00"}
+	big := bundle.File{Path: "node/a.json", Size: maxNodeFile + 1, Digest: bundle.Sum(nil)}
 	m := bundle.Manifest{Format: bundle.Format, Files: []bundle.File{big}, Digest: bundle.Digest([]bundle.File{big})}
 	if _, _, err := newGeneration(m, generation{}, nil); err == nil || !strings.Contains(err.Error(), "split the workload") {
 		t.Errorf("a big file: %v", err)
 	}
 	m.Files = nil
 	for i := range maxGeneration/maxNodeFile + 1 {
-		m.Files = append(m.Files, bundle.File{Path: fmt.Sprintf("node/%03d.json", i), Size: maxNodeFile})
+		m.Files = append(m.Files, bundle.File{Path: fmt.Sprintf("node/%03d.json", i), Size: maxNodeFile, Digest: bundle.Sum(nil)})
 	}
 	m.Digest = bundle.Digest(m.Files)
 	if _, _, err := newGeneration(m, generation{}, nil); err == nil || !strings.Contains(err.Error(), "more than") {

@@ -96,6 +96,48 @@ func TestRootAuditLetsPassAndReports(t *testing.T) {
 	}
 }
 
+// TestRootPlannedModes lets two dates pass: one on which a workload is enforced, one on which another no longer is.
+func TestRootPlannedModes(t *testing.T) {
+	h := newHost(t)
+	prog, strict, weak := h.program("p"), h.cgroup("/strict"), h.cgroup("/weak")
+	a := h.start()
+	wait := 9 * time.Second
+	if testing.Short() {
+		wait = 30 * time.Second // an emulated machine is slow
+	}
+	after := time.Now().Add(wait).Truncate(time.Second)
+	planned := func(name, cgroup string, now, then schema.Mode) schema.Workload {
+		w := newWorkload(name, cgroup, now)
+		w.Closures[0].Then, w.Closures[0].After = then, schema.Date(after.UTC().Format(time.RFC3339))
+		return w
+	}
+	a.apply(planned("strict", strict, schema.ModeAudit, schema.ModeEnforce), planned("weak", weak, schema.ModeEnforce, schema.ModeAudit))
+	h.wantDenied(weak, prog)
+	if time.Until(after) > 6*time.Second { // it is early by 5 s
+		h.wantAllowed(strict, prog)
+	}
+	denied := func(cgroup string) bool {
+		_, denied := h.run(cgroup, prog)
+		return denied
+	}
+	a.await("the stricter mode is in force", func() bool { return denied(strict) })
+	if late := time.Since(after); late > 0 {
+		t.Errorf("the stricter mode is in force %v after its date", late)
+	}
+	for time.Until(after) > 2*time.Second {
+		h.wantDenied(weak, prog)
+		time.Sleep(100 * time.Millisecond)
+	}
+	a.await("the weaker mode is in force", func() bool { return !denied(weak) })
+	if early := time.Until(after); early > 0 {
+		t.Errorf("the weaker mode is in force %v before its date", early)
+	}
+	h.wantDenied(strict, prog)
+	if st := a.status(); len(st.Warnings) > 0 && slices.ContainsFunc(st.Warnings, func(w string) bool { return strings.Contains(w, "put in force") }) {
+		t.Errorf("warnings: %q", st.Warnings)
+	}
+}
+
 func TestRootOnlyWhatChangedIsSent(t *testing.T) {
 	notTheKernel(t)
 	h := newHost(t)
@@ -118,6 +160,14 @@ func TestRootOnlyWhatChangedIsSent(t *testing.T) {
 	}
 }
 
+// cutShort gives the first bytes of each file.
+type cutShort struct{ *bundle.Bundle }
+
+func (c cutShort) Open(path string) ([]byte, error) {
+	data, err := c.Bundle.Open(path)
+	return data[:min(20, len(data))], err
+}
+
 func TestRootBrokenApplyKeepsTheOld(t *testing.T) {
 	notTheKernel(t)
 	h := newHost(t)
@@ -127,8 +177,7 @@ func TestRootBrokenApplyKeepsTheOld(t *testing.T) {
 	open := newWorkload("w", cg, schema.ModeEnforce, bad)
 	twice := open
 	twice.Name = "v"
-	truncated := newBundle(open)
-	truncated.Files["node/w.json"] = truncated.Files["node/w.json"][:20]
+	truncated := bundle.NewLazy(newBundle(open).Manifest.Files, cutShort{newBundle(open)}, bundle.Envelope{})
 	future := newBundle(open)
 	future.Manifest.Format = 9
 	unknown := bundle.New(map[string][]byte{"node/w.json": []byte(`{"name":"w","match":{"cgroup":"/x"},"network":{}}`)}, bundle.Envelope{})

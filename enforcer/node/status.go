@@ -6,6 +6,7 @@ package node
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/writ-sec/writ/enforcer/node/wire"
 	"github.com/writ-sec/writ/schema"
@@ -69,12 +70,34 @@ func whyNowhere(w *schema.Workload, cgroups int) string {
 		return ""
 	case !closes:
 		return "it does not mention exec, and exec is all that a node puts in force"
+	case m.Host:
+		return "it matches processes that are in no container; this version of writ-node selects by the cgroup alone, and no container is known to it"
+	}
+	by := matchedBy(m)
+	switch {
 	case m.Cgroup == "":
-		return "it matches by namespace and labels; this host has no source of containers"
-	case m.Namespace != "" || len(m.Labels) > 0:
-		return "it matches by namespace and labels besides the cgroup; this host has no source of containers, so it selects none"
+		return "it matches by " + by + "; this host has no source of containers"
+	case by != "":
+		return "it matches by more than the cgroup, by " + by + "; this host has no source of containers, so it selects none"
 	}
 	return fmt.Sprintf("no cgroup here matches %q yet", m.Cgroup)
+}
+
+// matchedBy lists what a match says of a Pod, or "".
+func matchedBy(m schema.Match) string {
+	var by []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"namespace", m.Namespace != ""}, {"labels", len(m.Labels)+len(m.Expressions) > 0}, {"the container's name", m.Container != ""}} {
+		if f.set {
+			by = append(by, f.name)
+		}
+	}
+	if n := len(by); n > 1 {
+		return strings.Join(by[:n-1], ", ") + " and " + by[n-1]
+	}
+	return strings.Join(by, "")
 }
 
 // weaknesses tells what the backend does not prevent, one sentence each.

@@ -19,6 +19,11 @@ func TestWhyNowhere(t *testing.T) {
 	both.Match.Labels = map[string]string{"app": "a"}
 	open := testWorkload("a", "/a", schema.ModeEnforce)
 	open.Closures = nil
+	matching := func(m schema.Match) schema.Workload {
+		w := testWorkload("a", "", schema.ModeEnforce)
+		w.Match = m
+		return w
+	}
 	tests := []struct {
 		name    string
 		w       schema.Workload
@@ -28,7 +33,12 @@ func TestWhyNowhere(t *testing.T) {
 		{"in force", byCgroup, 1, ""},
 		{"no such cgroup yet", byCgroup, 0, `no cgroup here matches "/a" yet`},
 		{"namespace and labels", byNamespace, 0, "this host has no source of containers"},
-		{"labels and cgroup", both, 0, "besides the cgroup"},
+		{"labels and cgroup", both, 0, "more than the cgroup, by labels;"},
+		{"conditions on labels", matching(schema.Match{Expressions: map[string]schema.Expression{"app": {In: schema.Names{"a"}}}}), 0, "it matches by labels;"},
+		{"a container", matching(schema.Match{Namespace: "shop", Container: "app*", Labels: map[string]string{"a": "b"}}), 0, "it matches by namespace, labels and the container's name;"},
+		{"a container in a cgroup", matching(schema.Match{Container: "app", Cgroup: "/a"}), 0, "more than the cgroup, by the container's name;"},
+		{"the host", matching(schema.Match{Host: true}), 0, "it matches processes that are in no container"},
+		{"the host in a cgroup", matching(schema.Match{Host: true, Cgroup: "/a"}), 0, "it matches processes that are in no container"},
 		{"exec is open", open, 0, "does not mention exec"},
 	}
 	for _, tt := range tests {
@@ -37,7 +47,9 @@ func TestWhyNowhere(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	if got := selectable([]*loaded{{Workload: byCgroup}, {Workload: byNamespace}, {Workload: both}}); len(got) != 1 {
+	if got := selectable([]*loaded{{Workload: byCgroup}, {Workload: byNamespace}, {Workload: both},
+		{Workload: matching(schema.Match{Host: true, Cgroup: "/a"})}, {Workload: matching(schema.Match{Container: "a", Cgroup: "/a"})},
+		{Workload: matching(schema.Match{Expressions: map[string]schema.Expression{"a": {Exists: new(bool)}}, Cgroup: "/a"})}}); len(got) != 1 {
 		t.Errorf("%d workloads are selectable by the cgroup alone; want 1", len(got))
 	}
 }

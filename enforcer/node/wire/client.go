@@ -117,9 +117,9 @@ func splitPuts(b *bundle.Bundle, paths []string, limit int) ([]*Put, error) {
 	var puts []*Put
 	size := 0
 	for _, p := range slices.Sorted(slices.Values(paths)) {
-		data, ok := b.Files[p]
-		if !ok {
-			return nil, &Refused{Reason: fmt.Sprintf("it asks for %q, which is not in the bundle", p)}
+		data, err := b.Open(p)
+		if err != nil {
+			return nil, &Refused{Reason: fmt.Sprintf("it asks for %q, which cannot be had: %v", p, err)}
 		}
 		n := (len(data)+2)/3*4 + len(p) + len(`"":"",`) // as JSON holds bytes
 		if len(puts) == 0 || size+n > limit {

@@ -17,7 +17,7 @@ import (
 func TestRoundTrip(t *testing.T) {
 	b := bundle.New(map[string][]byte{"node/a.json": {0, 0xff, '\n'}}, bundle.Envelope{Subject: "a <b> & c"})
 	reqs := []Request{
-		{Apply: &Apply{Manifest: b.Manifest}}, {Put: &Put{Files: b.Files}}, {Status: &Empty{}}, {Watch: &Empty{}}, {Unload: &Empty{}},
+		{Apply: &Apply{Manifest: b.Manifest}}, {Put: &Put{Files: map[string][]byte{"node/a.json": []byte("{}\n")}}}, {Status: &Empty{}}, {Watch: &Empty{}}, {Unload: &Empty{}},
 	}
 	var buf bytes.Buffer
 	enc := NewEncoder(&buf)
