@@ -29,9 +29,14 @@ type Kind string
 // The kinds.
 const (
 	KindWorkload Kind = "workload" // Name is the workload's
+	KindPolicy   Kind = "policy"   // what no workload states: Name is [bundle.File]'s below policy/, such as "bounds", or [OtherEntries]
 	KindObject   Kind = "object"   // an object for the Kubernetes API server; Name is its file in the bundle, without folder and ending
 	KindFile     Kind = "file"     // any other file of the bundle; Name is its path
 )
+
+// OtherEntries stands for entries of the policy beside workloads of which only what people read has changed, or which nothing enforces:
+// bounds, gates, folders, tests and so on. A bundle holds what people read of them all in one file.
+const OtherEntries = "entries beside workloads"
 
 // Change is one difference between the bundle that was in force and the one that now is.
 type Change struct {
@@ -40,8 +45,13 @@ type Change struct {
 	Name   string `json:"name"`
 }
 
-// String returns "changed workload payments".
-func (c Change) String() string { return string(c.Action) + " " + string(c.Kind) + " " + c.Name }
+// String returns "changed workload payments", or "changed bounds".
+func (c Change) String() string {
+	if c.Kind == KindPolicy {
+		return string(c.Action) + " " + c.Name
+	}
+	return string(c.Action) + " " + string(c.Kind) + " " + c.Name
+}
 
 // part is one workload, object or other file, with the digests of the files it is made of.
 type part struct {
@@ -74,10 +84,33 @@ func Diff(before, after []bundle.File) []Change {
 			changes = append(changes, Change{Removed, key.kind, key.name})
 		}
 	}
+	changes = settleEntries(changes)
 	slices.SortFunc(changes, func(a, b Change) int {
 		return cmp.Or(-strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Name, b.Name)) // workloads first
 	})
 	return changes
+}
+
+// settleEntries leaves out that entries beside workloads were reworded where one kind of them has changed, which rewords them too. Their coming and
+// going as a whole is told by the kinds.
+func settleEntries(changes []Change) []Change {
+	told := slices.ContainsFunc(changes, func(c Change) bool { return c.Kind == KindPolicy && c.Name != OtherEntries })
+	var out []Change
+	for _, c := range changes {
+		if c.Kind == KindPolicy && c.Name == OtherEntries {
+			if told {
+				continue
+			}
+			c.Action = Reworded
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// comeAndGone returns the changes that do not depend on how files are written: what was not there before, and what is not there any more.
+func comeAndGone(changes []Change) []Change {
+	return slices.DeleteFunc(changes, func(c Change) bool { return c.Action != Added && c.Action != Removed })
 }
 
 func parts(files []bundle.File) map[partKey]part {
@@ -86,10 +119,14 @@ func parts(files []bundle.File) map[partKey]part {
 		dir, base := path.Split(f.Path)
 		name := strings.TrimSuffix(base, path.Ext(base))
 		key := partKey{KindFile, f.Path}
-		switch strings.TrimSuffix(dir, "/") {
-		case bundle.RulesDir, bundle.NodeDir:
+		switch dir := strings.TrimSuffix(dir, "/"); {
+		case f.Path == bundle.PolicyTable:
+			key = partKey{KindPolicy, OtherEntries}
+		case dir == bundle.RulesDir, dir == bundle.NodeDir:
 			key = partKey{KindWorkload, name}
-		case bundle.AdmissionDir:
+		case dir == bundle.PolicyDir:
+			key = partKey{KindPolicy, name}
+		case dir == bundle.AdmissionDir:
 			key = partKey{KindObject, name}
 		}
 		p := m[key]

@@ -512,7 +512,8 @@ func TestDamagedState(t *testing.T) {
 	o.push(shop, "first")
 	b := newBench(t, o.path, nil)
 	good := b.once()
-	for name, data := range map[string]string{"truncated": "{", "other format": `{"format": 9}`, "no commit": `{"format": 1, "commit": "x"}`} {
+	for name, data := range map[string]string{"truncated": "{", "other format": `{"format": -1}`, "no format": `{}`, "no commit": `{"format": 2, "commit": "x"}`,
+		"no commit of the format before": `{"format": 1, "commit": "x"}`} {
 		b.restart(nil)
 		if err := os.WriteFile(statePath(b.cfg.Dir), []byte(data), 0o600); err != nil {
 			t.Fatal(name, err)
@@ -523,6 +524,41 @@ func TestDamagedState(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.once()
+}
+
+// TestStateOfAnotherVersion reads what the version before wrote, of which only what has come and gone can be told, and refuses what a later one did.
+func TestStateOfAnotherVersion(t *testing.T) {
+	o := newOrigin(t)
+	o.push(shop, "first")
+	b := newBench(t, o.path, nil)
+	good := b.once()
+	b.restart(nil)
+	s, err := readState(b.cfg.Dir)
+	if err != nil || s.Format != stateFormat || s.Layout != bundle.Format {
+		t.Fatalf("state %+v, %v", s, err)
+	}
+	var files []string
+	for i, f := range s.Files { // another form of what stays, without the rest
+		if f.Path == "rules/web.json" || f.Path == "node/web.json" {
+			files = append(files, fmt.Sprintf(`{"path": %q, "size": 1, "sha256": "%064x"}`, f.Path, i))
+		}
+	}
+	old := fmt.Sprintf(`{"format": 1, "remote": %q, "ref": %q, "commit": %q, "digest": "%064x", "files": [%s]}`, s.Remote, s.Ref, s.Commit, 1, strings.Join(files, ","))
+	if err := os.WriteFile(statePath(b.cfg.Dir), []byte(old), 0o600); err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	got := b.once()
+	if got.Err != nil || got.Digest != good.Digest || slices.ContainsFunc(got.Changes, func(c Change) bool { return c.Action != Added || c.Name == "web" }) || len(got.Changes) == 0 {
+		t.Errorf("changes %v, %v; want that others than web were added", got.Changes, got.Err)
+	}
+	if s, err = readState(b.cfg.Dir); err != nil || s.Layout != bundle.Format || len(s.Files) <= len(files) {
+		t.Errorf("state %+v, %v; want it in this version's form", s, err)
+	}
+	b.restart(nil)
+	if err := os.WriteFile(statePath(b.cfg.Dir), []byte(`{"format": 3}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.fails(good.Digest, "state.json", "written by a later version of writ", "format 3", "run that version")
 }
 
 func TestAnotherRemoteInTheSameFolder(t *testing.T) {

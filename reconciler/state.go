@@ -16,8 +16,8 @@ import (
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
-// stateFormat is the version of [state] that this package reads and writes.
-const stateFormat = 1
+// stateFormat is the version of [state] that this package writes. It reads the one before, too.
+const stateFormat = 2
 
 // maxState bounds the state file in bytes: a bundle's list of files, with room.
 const maxState = 64 << 20
@@ -29,6 +29,7 @@ type state struct {
 	Ref    string        `json:"ref"`
 	Commit string        `json:"commit,omitempty"` // in force, 40 hexadecimal digits; "" before the first
 	Digest string        `json:"digest,omitempty"` // of its bundle
+	Layout int           `json:"layout,omitempty"` // [bundle.Format] of its bundle
 	Files  []bundle.File `json:"files,omitempty"`  // of its bundle, for the differences after a restart
 }
 
@@ -45,8 +46,16 @@ func readState(dir string) (state, error) {
 	}
 	var s state
 	err = json.Unmarshal(data, &s)
-	if err == nil && s.Format != stateFormat {
-		err = fmt.Errorf("has format %d; this version reads %d", s.Format, stateFormat)
+	if err == nil && s.Format > stateFormat {
+		return state{}, fmt.Errorf("%s says which commit was in force, and was written by a later version of writ: it has format %d, and this version reads %d; "+
+			"run that version, or remove the file to accept whatever the remote has now", name, s.Format, stateFormat)
+	}
+	switch {
+	case err != nil || s.Format == stateFormat:
+	case s.Format == 1:
+		s.Format, s.Layout = stateFormat, 1 // it was written before a bundle's layout had changed
+	default:
+		err = fmt.Errorf("has format %d; this version reads 1 and %d", s.Format, stateFormat)
 	}
 	if err == nil && s.Commit != "" && !hexCommit.MatchString(s.Commit) {
 		err = fmt.Errorf("has the commit %q; want 40 hexadecimal digits", s.Commit)

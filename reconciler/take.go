@@ -138,8 +138,9 @@ func (r *Reconciler) compile(ctx context.Context, tree compiler.Tree, env bundle
 // refuse words the error of a commit that is not taken. What the commit itself is to blame for is remembered.
 func (r *Reconciler) refuse(head plumbing.Hash, env bundle.Envelope, err error) error {
 	var wrong compiler.Errors
+	var unknown *compiler.UnknownClusterError
 	switch {
-	case errors.As(err, &wrong):
+	case errors.As(err, &wrong), errors.As(err, &unknown):
 		stays := "nothing is in force yet"
 		if r.state.Commit != "" {
 			stays = r.state.Commit + " stays in force"
@@ -156,7 +157,10 @@ func (r *Reconciler) refuse(head plumbing.Hash, env bundle.Envelope, err error) 
 func (r *Reconciler) record(head plumbing.Hash, env bundle.Envelope, result *compiler.Result) ([]Change, error) {
 	files := result.Bundle.Manifest.Files
 	changes := Diff(r.state.Files, files)
-	next := state{stateFormat, r.at.String(), r.ref.String(), head.String(), result.Bundle.Manifest.Digest, files}
+	if r.state.Commit != "" && r.state.Layout != bundle.Format {
+		changes = comeAndGone(changes) // this version writes every file in another form
+	}
+	next := state{stateFormat, r.at.String(), r.ref.String(), head.String(), result.Bundle.Manifest.Digest, bundle.Format, files}
 	if r.state.Commit != next.Commit || r.state.Digest != next.Digest || r.state.Remote != next.Remote {
 		if err := next.write(r.cfg.Dir); err != nil {
 			return nil, fmt.Errorf("commit %s is good but not put in force: %w", head, err)
