@@ -69,12 +69,12 @@ func BenchmarkEditText(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	all, err := Propose(res.Policy, observed(b, benchReports()...), Options{Limit: benchObservations})
+	all, err := Propose(lowered(b, res), observed(b, benchReports()...), Options{Limit: benchObservations})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		e, err := newEditor(tree, res.Policy, all.Proposals[0])
+		e, err := newEditor(tree, lowered(b, res), all.Proposals[0])
 		if err != nil {
 			b.Fatal(err)
 		}

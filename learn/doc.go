@@ -13,7 +13,7 @@
 // Evidence. An observation is a report's key: workloads, verb, object, origin, parent, action. Folding adds counts and widens
 // times, so the order of reports does not matter. A report that repeats the latest window of its observation is ignored; an
 // older one that is sent twice counts twice. Allowed events are not kept. The ID of a report is computed anew, and one that does
-// not fit its content is refused.
+// not fit its content is refused. So is a report of a connection or of a Pod's fields, with that reason: an observation does not hold them.
 //
 // Bounds. A store holds 100,000 observations, 20,000 for one set of workloads (so a container that runs programs with random
 // names fills its own room only) and about 64 MiB. What finds no room is counted in Dropped. Nothing is thrown out to make room,
@@ -22,10 +22,15 @@
 // The file is replaced as a whole, so readers need no lock. Writers hold a lock beside it. A damaged file is evidence of trouble
 // and is kept aside, but learning goes on.
 //
-// What is proposed. Each observation is judged again by [schema.JudgeWorkloads] under the policy at the head of the base branch,
-// the current one. What was denied, or would be now, is proposed only when a person names the event. Rules are exact: a pattern
+// What is proposed. Programs (exec) alone; what was seen of files, capabilities and images is kept and is a finding. Each observation is
+// judged again as [schema.Judge] does under the policy at the head of the base branch, the current one, at the instant that is given, which
+// decides dated modes. What was denied, or would be now, is proposed only when a person names the event. Rules are exact: a pattern
 // is a person's decision. What has no path, or one that no exact rule can say (bytes that are not UTF-8, control characters, a
 // "*"), is a finding, never an approximation.
+//
+// Bounds. What a bound forbids, or does not permit, to any container of a workload is not proposed for it, not even by name: it would not
+// compile. It is a finding with the bound's position. So is what a bound or a virtual patch decided at run time, as long as that rule of it
+// stands; of others nobody can tell from a report whether they hold for its container.
 //
 // Parents. When a rule names the program but for other callers, the caller is added to that rule if its object is exact. If it
 // is a pattern, the program gets an exact rule with this caller: to add the caller to the pattern would allow it every program
@@ -37,7 +42,8 @@
 //
 // Edit inserts text at positions that CUE's parser gives. Formatting is never regenerated, so nothing else moves: not comments,
 // not order, not line ends, not indentation. Keys that are sorted stay sorted; in any other order new ones go last. Of the files
-// that state the workload's exec, the one with most of its rules is edited. Where no struct literal can take the rule (a
+// in the folder that declares the workload, the one that states its exec with most of its rules is edited. Files in folders above are
+// not edited, because they would declare the workload then, and files below only if the workload is open, after all others. Where no struct literal can take the rule (a
 // reference, a template), the path is stated anew beside the workload, which CUE unites; so no AST has to be printed. Whatever
 // the text edit did, the tree is compiled again and must mean exactly the old policy and the proposal, else the edit is refused.
 //

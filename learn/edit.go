@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/writ-sec/writ/compiler"
 	"github.com/writ-sec/writ/schema"
@@ -36,11 +38,15 @@ func Edit(ctx context.Context, c *compiler.Compiler, t compiler.Tree, p Proposal
 	if err != nil {
 		return nil, err
 	}
-	want, err := p.Apply(old.Policy)
+	policy, err := old.Policy()
+	if err != nil {
+		return nil, err
+	}
+	want, err := p.Apply(policy)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEdit, err)
 	}
-	e, err := newEditor(t, old.Policy, p)
+	e, err := newEditor(t, policy, p)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +57,8 @@ func Edit(ctx context.Context, c *compiler.Compiler, t compiler.Tree, p Proposal
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err == nil && !samePolicy(res.Policy, want) {
-			err = errors.New("the edited files mean something else")
+		if err == nil {
+			err = means(res, want)
 		}
 		if err == nil {
 			return &Edited{edited, files, res}, nil
@@ -64,22 +70,17 @@ func Edit(ctx context.Context, c *compiler.Compiler, t compiler.Tree, p Proposal
 	return nil, fmt.Errorf("%w: workload %q in %q: %w; add the rules by hand", ErrEdit, p.Workload, e.files, first)
 }
 
-// samePolicy compares all but positions.
-func samePolicy(a, b *schema.Policy) bool { return bytes.Equal(unplaced(a), unplaced(b)) }
+// means says whether a result is the policy that was wanted, wherever its parts are stated.
+func means(res *compiler.Result, want *schema.Policy) error {
+	got, err := res.Policy()
+	if err == nil && !bytes.Equal(unplaced(got), unplaced(want)) {
+		err = errors.New("the edited files mean something else")
+	}
+	return err
+}
 
 func unplaced(p *schema.Policy) []byte {
-	q := schema.Policy{Workloads: slices.Clone(p.Workloads)}
-	for i := range q.Workloads {
-		w := &q.Workloads[i]
-		w.Pos, w.Closures, w.Rules = nil, slices.Clone(w.Closures), slices.Clone(w.Rules)
-		for j := range w.Closures {
-			w.Closures[j].Pos = nil
-		}
-		for j := range w.Rules {
-			w.Rules[j].Pos = nil
-		}
-	}
-	data, err := json.Marshal(q)
+	data, err := json.Marshal(schema.Unplaced(*p))
 	if err != nil {
 		panic(fmt.Sprintf("learn: encode policy: %v", err)) // its types always encode
 	}
@@ -115,6 +116,7 @@ func newEditor(t compiler.Tree, p *schema.Policy, proposal Proposal) (*editor, e
 		}
 	}
 	e.files = slices.DeleteFunc(e.files, func(name string) bool { return e.data[name] == nil })
+	e.stayHome(p.Workloads[i].Open)
 	if len(e.files) == 0 {
 		return nil, fmt.Errorf("%w: workload %q: no file of the repository states it", ErrEdit, e.workload)
 	}
@@ -126,6 +128,43 @@ func newEditor(t compiler.Tree, p *schema.Policy, proposal Proposal) (*editor, e
 		}
 	}
 	return e, nil
+}
+
+// stayHome leaves files of the folder that declares the workload: to state it in a folder above would make that one declare it, and below it
+// only an open workload takes rules; files there come last. The folder highest up that states the workload declares it. Where none does plainly,
+// all files stay, and what compiles is tried out.
+func (e *editor) stayHome(open bool) {
+	home, found := "", false
+	for _, name := range e.files {
+		s, err := e.parse(name, nil)
+		if err != nil || len(findSpots(s.file.Decls, []string{"workload", e.workload}, nil)) == 0 {
+			continue
+		}
+		if dir := path.Dir(name); !found || depth(dir) < depth(home) {
+			home, found = dir, true
+		}
+	}
+	if !found {
+		return
+	}
+	var here, below []string
+	for _, name := range e.files {
+		switch dir := path.Dir(name); {
+		case dir == home:
+			here = append(here, name)
+		case open && depth(dir) > depth(home):
+			below = append(below, name)
+		}
+	}
+	e.files = append(here, below...)
+}
+
+// depth returns how many folders below the root a folder is.
+func depth(dir string) int {
+	if dir == "." {
+		return 0
+	}
+	return 1 + strings.Count(dir, "/")
 }
 
 // rankFiles returns the files that state a workload: those that mention exec before the others, among them those with most of its rules

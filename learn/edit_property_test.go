@@ -233,7 +233,7 @@ func mustCompile(t *testing.T, c *compiler.Compiler, tree compiler.Tree) *schema
 	if err != nil {
 		t.Fatalf("generated policy: %v", err)
 	}
-	return res.Policy
+	return lowered(t, res)
 }
 
 // proposal asks for rules that are missing, and for parents of rules that name some.

@@ -42,13 +42,23 @@ func repoOf(files map[string]string) compiler.Tree {
 	return t
 }
 
+// lowered is the policy of a result.
+func lowered(t testing.TB, res *compiler.Result) *schema.Policy {
+	t.Helper()
+	p, err := res.Policy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func policyOf(t testing.TB, tree compiler.Tree) *schema.Policy {
 	t.Helper()
 	res, err := compiler.New(compiler.Config{}).Compile(t.Context(), tree, bundle.Envelope{})
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
-	return res.Policy
+	return lowered(t, res)
 }
 
 func newRule(workload, object string, parents ...string) Change {

@@ -43,6 +43,9 @@ type Window struct {
 
 // observe turns a report into an observation of its own. It says what is wrong with a report that can't be evidence.
 func observe(r schema.Report) (Observation, error) {
+	if err := foldable(r.Event); err != nil {
+		return Observation{}, err
+	}
 	o := Observation{
 		ID: r.ID, Workloads: slices.Clone(r.Verdict.Workloads), Verb: r.Verb, Object: r.Object, Origin: r.Origin, Parent: r.Parent,
 		Action: r.Verdict.Action, Reason: r.Verdict.Reason, Rule: r.Verdict.Rule,
@@ -50,6 +53,21 @@ func observe(r schema.Report) (Observation, error) {
 		Latest: Window{First: r.First.UTC().Round(0), Count: r.Count},
 	}
 	return o, o.check()
+}
+
+// foldable says why an event is none that an observation can hold. What a connection or a Pod's fields are would be lost, and with it what
+// the report's ID is made of.
+func foldable(e schema.Event) error {
+	switch e.Verb {
+	case schema.VerbConnect, schema.VerbRequest, schema.VerbAccept, schema.VerbServe, schema.VerbSet:
+		return fmt.Errorf("is of the verb %q, and learning folds no connections and no fields of Pods; it proposes programs (exec) alone", e.Verb)
+	case schema.VerbAccess, schema.VerbSigned, schema.VerbPass:
+		return fmt.Errorf("is of the verb %q, which rules have and events do not", e.Verb)
+	}
+	if e.Flow != nil || e.Set != nil {
+		return fmt.Errorf("is of the verb %q and holds a connection or a Pod's fields; want neither", e.Verb)
+	}
+	return nil
 }
 
 // check says why an observation, from a report or from a file, can't be one.
@@ -69,6 +87,9 @@ func (o *Observation) check() error {
 		return fmt.Errorf("has a count of %d, the latest %d; want at least 1", o.Count, o.Latest.Count)
 	}
 	if err := o.checkTimes(); err != nil {
+		return err
+	}
+	if err := foldable(schema.Event{Verb: o.Verb}); err != nil {
 		return err
 	}
 	want := schema.NewReportID(schema.Event{Verb: o.Verb, Object: o.Object, Origin: o.Origin, Parent: o.Parent},

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/writ-sec/writ/compiler"
 	"github.com/writ-sec/writ/schema"
 )
 
@@ -24,6 +25,8 @@ type Options struct {
 	IDs      []string
 	Workload string // only changes to this workload; "": all
 	Limit    int    // changes for one workload; 0: [DefaultLimit]. The most seen come first
+	// At is the instant at which dated modes and exceptions are decided. The zero Time judges each observation as of when it was last seen.
+	At time.Time
 }
 
 // Proposal is what one workload lacks.
@@ -63,6 +66,7 @@ const (
 	CauseGone    Cause = "gone"     // its workloads exist no more
 	CauseAllowed Cause = "allowed"  // asked for by ID, and allowed by now
 	CauseVerb    Cause = "verb"     // learning does not cover the verb
+	CauseBound   Cause = "bound"    // a bound, or a virtual patch, forbids it
 	CauseOrigin  Cause = "origin"   // it has no path that a rule could allow
 	CausePath    Cause = "path"     // its path, or its parent's, can't be written as an exact pattern
 	CauseParent  Cause = "parent"   // only another parent is missing, and the parent is not known
@@ -77,6 +81,8 @@ type Finding struct {
 	Object      schema.Path `json:"object"` // bytes from the kernel: quote them before they reach a terminal
 	Cause       Cause       `json:"cause"`
 	Text        string      `json:"text"` // one sentence without untrusted bytes
+	// Pos is where the bound or the patch says so, of [CauseBound] alone.
+	Pos []schema.Pos `json:"pos,omitempty"`
 }
 
 // Proposals is the outcome of [Propose].
@@ -96,7 +102,7 @@ func Propose(p *schema.Policy, observations []Observation, opt Options) (Proposa
 		}
 		asked[o.ID] = true
 	}
-	b := builder{judge: newJudge(p), asked: asked, changes: map[changeKey]*Change{}}
+	b := builder{judge: newJudge(p, opt.At), limits: compiler.NewLimits(p), asked: asked, changes: map[changeKey]*Change{}}
 	for _, o := range bySetSize(observations) {
 		if len(asked) == 0 || asked[o.ID] {
 			b.add(o)
@@ -121,25 +127,37 @@ type changeKey struct {
 
 type builder struct {
 	judge    *judge
+	limits   *compiler.Limits
 	asked    map[string]bool
 	changes  map[changeKey]*Change
 	findings []Finding
 }
 
 func (b *builder) find(o Observation, cause Cause, format string, args ...any) {
-	b.findings = append(b.findings, Finding{o.ID, o.Workloads, o.Object, cause, fmt.Sprintf(format, args...)})
+	b.findings = append(b.findings, Finding{Observation: o.ID, Workloads: o.Workloads, Object: o.Object, Cause: cause, Text: fmt.Sprintf(format, args...)})
+}
+
+// bound reports what a bound or a patch stops, and where it says so.
+func (b *builder) bound(o Observation, pos []schema.Pos, text string) {
+	if len(pos) > 0 {
+		text += ", at " + plain(pos[0].String(), posBytes)
+	}
+	b.findings = append(b.findings, Finding{Observation: o.ID, Workloads: o.Workloads, Object: o.Object, Cause: CauseBound, Text: text, Pos: pos})
 }
 
 // add turns one observation into a change, a part of one, a finding, or nothing.
 func (b *builder) add(o Observation) {
 	if o.Verb != schema.VerbExec {
-		b.find(o, CauseVerb, "learning covers exec, not %s", o.Verb)
+		b.find(o, CauseVerb, "learning proposes programs (exec) alone; a rule for %s is a person's to write", o.Verb)
 		return
 	}
 	v, known := b.judge.verdict(o)
 	switch {
 	case !known:
 		b.find(o, CauseGone, "the policy has none of its workloads any more")
+	case v.Reason == schema.ReasonBound || v.Reason == schema.ReasonPatch:
+		rule, name := b.judge.ruling(v.Rule)
+		b.bound(o, rule.Pos, name+" forbids it")
 	case v.Action == schema.ActionAllow:
 		if b.asked[o.ID] {
 			b.find(o, CauseAllowed, "the policy allows it by now (%s)", v.Reason)
@@ -169,6 +187,10 @@ func (b *builder) propose(o Observation, v schema.Verdict) {
 		c.Evidence.add(o)
 		return
 	}
+	exact := rule != nil && schema.PatternKind(rule.Object) == schema.KindExact
+	if !exact && b.forbidden(o, w) {
+		return
+	}
 	if v.Reason != schema.ReasonParent {
 		b.change(w.Name, string(o.Object), true).Evidence.add(o)
 		return
@@ -182,12 +204,24 @@ func (b *builder) propose(o Observation, v schema.Verdict) {
 		return
 	}
 	// A rule for a pattern is not widened by what was seen of one program: the program gets a rule of its own.
-	exact := schema.PatternKind(rule.Object) == schema.KindExact
 	c := b.change(w.Name, string(o.Object), !exact)
 	if i, found := slices.BinarySearch(c.Parents, string(o.Parent)); !found {
 		c.Parents = slices.Insert(c.Parents, i, string(o.Parent))
 	}
 	c.Evidence.add(o)
+}
+
+// forbidden reports a new rule that would not compile, because a bound that may hold for the workload forbids it.
+func (b *builder) forbidden(o Observation, w *schema.Workload) bool {
+	limit, stops := b.limits.Forbids(w, &schema.Rule{Plane: schema.PlaneExec, Verb: schema.VerbExec, Object: string(o.Object)})
+	switch {
+	case !stops:
+	case limit.Rule != nil:
+		b.bound(o, limit.Pos, "bound "+plain(limit.Bound.Name, nameBytes)+" forbids it")
+	default:
+		b.bound(o, limit.Pos, "it is outside of what bound "+plain(limit.Bound.Name, nameBytes)+" permits")
+	}
+	return stops
 }
 
 // served returns the new rule of this proposal that allows an observation already, if there is one.
@@ -289,7 +323,9 @@ func notExact(path string) string {
 
 // Apply returns the policy with a proposal's changes: what [Edit] must arrive at. New rules have no position.
 func (p Proposal) Apply(old *schema.Policy) (*schema.Policy, error) {
-	next := &schema.Policy{Workloads: slices.Clone(old.Workloads)}
+	copied := *old
+	next := &copied
+	next.Workloads = slices.Clone(old.Workloads)
 	i := slices.IndexFunc(next.Workloads, func(w schema.Workload) bool { return w.Name == p.Workload })
 	if i < 0 {
 		return nil, fmt.Errorf("workload %q is not in the policy", p.Workload)
@@ -313,11 +349,6 @@ func (p Proposal) Apply(old *schema.Policy) (*schema.Policy, error) {
 		slices.Sort(parents)
 		w.Rules[j].Parents = slices.Compact(parents)
 	}
-	slices.SortFunc(w.Rules, compareRules)
+	slices.SortFunc(w.Rules, schema.CompareRules)
 	return next, nil
-}
-
-// compareRules is the order of rules in a [schema.Workload].
-func compareRules(a, b schema.Rule) int {
-	return cmp.Or(strings.Compare(string(a.Plane), string(b.Plane)), strings.Compare(string(a.Verb), string(b.Verb)), strings.Compare(a.Object, b.Object))
 }

@@ -221,7 +221,7 @@ func checkNotWider(t *testing.T, old, next *schema.Policy, got Proposals, object
 // TestJudgeIsReference compares the indexed judge with JudgeWorkloads over all rules.
 func TestJudgeIsReference(t *testing.T) {
 	p := policyFor(t)
-	j := newJudge(p)
+	j := newJudge(p, noon)
 	for _, object := range []string{"/bin/known", "/bin/child", "/opt/x", "/x", "", "/bin/other"} {
 		for _, parent := range []string{"", "/bin/known", "/sh"} {
 			for _, set := range [][]string{{"quiet"}, {"loud"}, {"strict"}, {"open"}, {"loud", "quiet"}, {"open", "strict"}} {

@@ -58,8 +58,10 @@ func NewRepository(cfg Config) (*Repository, error) {
 type Request struct {
 	Observations []Observation
 	Options      Options
-	Now          time.Time // of the commits; with the same evidence and remote, the same instant gives the same commit
-	DryRun       bool      // stop before the push
+	// Now is when the commits are made and, without Options.At, when what is dated is decided. With the same evidence and remote, the same
+	// instant gives the same commit.
+	Now    time.Time
+	DryRun bool // stop before the push
 }
 
 // Status is how a proposal ended.
@@ -103,6 +105,9 @@ func (r *Repository) Propose(ctx context.Context, req Request) (*Outcome, error)
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	out := &Outcome{}
+	if req.Options.At.IsZero() {
+		req.Options.At = req.Now
+	}
 	v, err := r.visit(ctx, req)
 	if err != nil {
 		return out, err
@@ -192,7 +197,8 @@ func (v *visit) policyOf(ctx context.Context, c *object.Commit) (compiler.Tree, 
 	if err != nil {
 		return tree, nil, err
 	}
-	return tree, res.Policy, nil
+	policy, err := res.Policy()
+	return tree, policy, err
 }
 
 // start is where a commit begins: the tree it edits, and its parents. The last parent is what the diff is against.

@@ -202,10 +202,10 @@ func sortObservations(os []Observation) {
 // Find returns the observation whose ID is id or begins with it, see [Find].
 func (s *Store) Find(id string) (Observation, error) { return Find(s.Snapshot().Observations, id) }
 
-// Settle forgets what the policy allows by now, which makes room, and returns how many observations that were. Denials under workloads
+// Settle forgets what the policy allows at an instant, which makes room, and returns how many observations that were. Denials under workloads
 // that are gone are kept: a policy may be broken for a while.
-func (s *Store) Settle(p *schema.Policy) int {
-	j := newJudge(p)
+func (s *Store) Settle(p *schema.Policy, at time.Time) int {
+	j := newJudge(p, at)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := len(s.byID)

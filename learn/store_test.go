@@ -270,7 +270,7 @@ func TestStoreSettles(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "s"), StoreConfig{})
 	add(t, s, report("w", schema.ActionLearn, "/a", ""), report("w", schema.ActionLearn, "/b", ""), report("gone", schema.ActionLearn, "/a", ""))
 	p := policyOf(t, repoOf(map[string]string{"w.cue": "package policy\n\nworkload: w: {\n\tmatch: namespace: \"w\"\n\texec: \"/a\": {}\n}\n"}))
-	if n := s.Settle(p); n != 1 || len(s.Snapshot().Observations) != 2 {
+	if n := s.Settle(p, noon); n != 1 || len(s.Snapshot().Observations) != 2 {
 		t.Errorf("settled %d, left %+v; want 1 and 2", n, s.Snapshot().Observations)
 	}
 }

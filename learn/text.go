@@ -21,6 +21,12 @@ const (
 	whyParentBytes = 80 // of each
 )
 
+// Bounds of what a finding shows of the policy, in bytes.
+const (
+	nameBytes = 100
+	posBytes  = 300
+)
+
 // why is the reason of a learned rule: "seen 12 times, from /usr/bin/dash".
 func why(e Evidence) string {
 	var b strings.Builder

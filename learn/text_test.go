@@ -63,7 +63,7 @@ func checkHostile(t *testing.T, c *compiler.Compiler, tree compiler.Tree, old *s
 	}
 	checkInert(t, "file", string(got.Files["w.cue"]))
 	checkInert(t, "message", message(p))
-	was, is := old.Workloads[0].Rules, got.Result.Policy.Workloads[0].Rules
+	was, is := old.Workloads[0].Rules, lowered(t, got.Result).Workloads[0].Rules
 	added := 0
 	for _, rule := range is {
 		i := slices.IndexFunc(was, func(o schema.Rule) bool { return o.ID == rule.ID })
