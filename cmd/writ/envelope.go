@@ -5,12 +5,16 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/index"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"github.com/writ-sec/writ/compiler"
 	"github.com/writ-sec/writ/schema/bundle"
@@ -35,8 +39,17 @@ func headEnvelope(root string, tree compiler.Tree) bundle.Envelope {
 	if err != nil {
 		return bundle.Envelope{}
 	}
-	prefix, err := filepath.Rel(worktree.Filesystem.Root(), root)
-	if err != nil || !sameFiles(commit, filepath.ToSlash(prefix), tree) {
+	top := worktree.Filesystem.Root()
+	prefix, err := filepath.Rel(top, root)
+	if err != nil {
+		return bundle.Envelope{}
+	}
+	prefix = filepath.ToSlash(prefix)
+	same, known := sameByIndex(repo, commit, top, prefix, tree)
+	if !known {
+		same = sameFiles(commit, prefix, tree)
+	}
+	if !same {
 		return bundle.Envelope{}
 	}
 	subject, _, _ := strings.Cut(commit.Message, "\n")
@@ -46,6 +59,52 @@ func headEnvelope(root string, tree compiler.Tree) bundle.Envelope {
 		Time:    commit.Author.When.UTC(),
 		Subject: subject,
 	}
+}
+
+// sameByIndex is sameFiles by git's index, which knows the state of each file when git looked at it last. known is false where it does not say:
+// when something is staged, or a file may have changed since.
+func sameByIndex(repo *git.Repository, commit *object.Commit, top, prefix string, tree compiler.Tree) (same, known bool) {
+	storage, ok := repo.Storer.(*filesystem.Storage)
+	if !ok {
+		return false, false
+	}
+	written, err := storage.Filesystem().Stat("index")
+	if err != nil {
+		return false, false
+	}
+	idx, err := storage.Index()
+	if err != nil || idx.Cache == nil || !slices.ContainsFunc(idx.Cache.Entries, func(e index.TreeEntry) bool { return e.Path == "" && e.Hash == commit.TreeHash }) {
+		return false, false
+	}
+	entries, policy := map[string]*index.Entry{}, 0
+	for _, e := range idx.Entries {
+		name, ok := e.Name, true
+		if prefix != "." {
+			name, ok = strings.CutPrefix(e.Name, prefix+"/")
+		}
+		if mode, err := e.Mode.ToOSFileMode(); ok && err == nil && compiler.Reads(name, mode.Type()) {
+			entries[name] = e
+			policy++
+		}
+	}
+	if policy != len(tree.Files) {
+		return false, true
+	}
+	for i := range tree.Files {
+		f := &tree.Files[i]
+		e := entries[f.Path]
+		if e == nil {
+			return false, true
+		}
+		if info, err := os.Lstat(filepath.Join(top, filepath.FromSlash(e.Name))); err == nil && unchanged(info, e, written.ModTime()) {
+			continue
+		}
+		data, err := f.Content()
+		if err != nil || e.Hash != plumbing.ComputeHash(plumbing.BlobObject, data) {
+			return false, true
+		}
+	}
+	return true, true
 }
 
 // sameFiles reports whether the commit holds exactly the policy files of the tree.
@@ -59,9 +118,13 @@ func sameFiles(commit *object.Commit, prefix string, tree compiler.Tree) bool {
 			return false
 		}
 	}
-	for _, f := range tree.Files {
-		entry, err := root.FindEntry(f.Path)
-		if err != nil || entry.Hash != plumbing.ComputeHash(plumbing.BlobObject, f.Data) {
+	for i := range tree.Files {
+		entry, err := root.FindEntry(tree.Files[i].Path)
+		if err != nil {
+			return false
+		}
+		data, err := tree.Files[i].Content()
+		if err != nil || entry.Hash != plumbing.ComputeHash(plumbing.BlobObject, data) {
 			return false
 		}
 	}

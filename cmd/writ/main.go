@@ -31,6 +31,9 @@ const (
 // collecting less often takes a fifth off a cold compile. writ up goes back to Go's default once policy is in force.
 const hurriedGC = 400
 
+// enoughMemory is from where on, in bytes, they collect as often as it takes to stay there (see GOMEMLIMIT).
+const enoughMemory = 768 << 20
+
 // saysNo is an error by which the policy, and not the work, failed. Its text is printed as it is.
 type saysNo struct{ text string }
 
@@ -50,6 +53,7 @@ func main() {
 	defer stop()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(hurriedGC)
+		debug.SetMemoryLimit(enoughMemory)
 	}
 	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
@@ -91,8 +95,12 @@ func newRoot(io stdio) *cobra.Command {
 A denial names the line of policy behind it, and what workloads really do comes back
 as a proposed commit on a branch.
 
+Begin with init, or with import if the cluster has NetworkPolicies and the like. While you
+write: vet, test, fmt. For a review: diff. In force on this host: up, then explain and learn.
+
 Exit codes: 0 done; 1 the policy says no; 2 the work could not be done.`,
 		Example: `  writ init policy && cd policy && writ vet
+  writ diff main..feature
   sudo writ up file:///srv/policy.git
   writ learn propose --event 1f00c0ffee1f00c0`,
 		SilenceErrors: true,
@@ -103,7 +111,8 @@ Exit codes: 0 done; 1 the policy says no; 2 the work could not be done.`,
 	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	root.AddCommand(newInit(io), newVet(io), newCompile(io), newExplain(io), newUp(io), newLearn(io), newVendor(io), newDemo(io), newVersion(io))
+	root.AddCommand(newInit(io), newImport(io), newVet(io), newCompile(io), newTest(io), newFmt(io), newDiff(io), newExplain(io), newUp(io), newLearn(io),
+		newVendor(io), newDemo(io), newVersion(io))
 	return root
 }
 
@@ -112,7 +121,8 @@ func newVersion(io stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
-		Example: "  writ version -o json",
+		Long:    "version prints the version of writ, which is also that of the schema and the library in it.",
+		Example: "  writ version\n  writ version -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := map[string]string{"version": versionString()}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -33,26 +34,62 @@ func (s stdio) json(v any) error {
 type outputFlag string
 
 const (
-	outputText outputFlag = "text"
-	outputJSON outputFlag = "json"
+	outputText   outputFlag = "text"   // for people
+	outputJSON   outputFlag = "json"   // one value on one line
+	outputSARIF  outputFlag = "sarif"  // SARIF 2.1.0, for code hosts
+	outputGitHub outputFlag = "github" // workflow commands of GitHub Actions
 )
 
-func (o *outputFlag) String() string { return string(*o) }
-func (o *outputFlag) Type() string   { return "text|json" }
-
-// Set implements pflag.Value.
-func (o *outputFlag) Set(s string) error {
-	if v := outputFlag(s); v == outputText || v == outputJSON {
-		*o = v
-		return nil
+// register adds the flag to a command that takes the given forms, the first of which is the default. None: text and json.
+func (o *outputFlag) register(c *cobra.Command, forms ...outputFlag) {
+	if len(forms) == 0 {
+		forms = []outputFlag{outputText, outputJSON}
 	}
-	return fmt.Errorf("%q is not an output form; want text or json", s)
+	*o = forms[0]
+	v := outputValue{o, forms}
+	c.Flags().VarP(v, "output", "o", "output form")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(v.names(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (o *outputFlag) register(c *cobra.Command) {
-	*o = outputText
-	c.Flags().VarP(o, "output", "o", "output form")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+// outputValue is an outputFlag with the forms that its command takes.
+type outputValue struct {
+	to    *outputFlag
+	forms []outputFlag
+}
+
+func (v outputValue) names() []string {
+	names := make([]string, len(v.forms))
+	for i, f := range v.forms {
+		names[i] = string(f)
+	}
+	return names
+}
+
+func (v outputValue) String() string {
+	if v.to == nil { // pflag makes a zero value to know the default
+		return ""
+	}
+	return string(*v.to)
+}
+
+func (v outputValue) Type() string { return strings.Join(v.names(), "|") }
+
+// Set implements pflag.Value.
+func (v outputValue) Set(s string) error {
+	if !slices.Contains(v.forms, outputFlag(s)) {
+		return fmt.Errorf("%q is not an output form; want %s", s, alternatives(v.names()))
+	}
+	*v.to = outputFlag(s)
+	return nil
+}
+
+// alternatives returns "a", "a or b", "a, b or c".
+func alternatives(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // printable returns a string from outside as it may stand on a terminal: quoted if it holds anything but printable characters.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,19 +41,29 @@ func findRoot(dir string) (string, error) {
 	}
 }
 
-// compileDir compiles the repository that holds dir. Its warnings go to stderr in text form, unless quiet.
-func compileDir(ctx context.Context, dir string) (*compiler.Result, string, error) {
+// compileDir compiles the repository that holds dir.
+func compileDir(ctx context.Context, dir string, cfg compiler.Config) (*compiler.Result, string, error) {
 	root, err := findRoot(dir)
 	if err != nil {
 		return nil, "", err
 	}
-	tree, err := compiler.ReadDir(root)
+	tree, err := compiler.ReadDir(root, cacheDir())
 	if err != nil {
 		return nil, root, err
 	}
 	env := headEnvelope(root, tree)
-	res, err := compiler.New(compiler.Config{}).Compile(ctx, tree, env)
+	res, err := compiler.New(cfg).Compile(ctx, tree, env)
 	return res, root, err
+}
+
+// cacheDir is where what was compiled is kept between commands: writ in the user's folder for caches ($XDG_CACHE_HOME, or ~/.cache). Without
+// such a folder, nothing is kept.
+func cacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "writ", "compile")
 }
 
 // dirArg returns the folder that a command was given, or the current one.
@@ -68,8 +79,8 @@ func newInit(io stdio) *cobra.Command {
 		Use:   "init [DIR]",
 		Short: "Make a policy repository",
 		Long: `init makes a policy repository in DIR, which may be empty or a fresh git repository: the root file, a first
-workload in audit mode, and the schema, so that plain cue vet and CUE's language server work offline too.
-Files that exist are left as they are; if one differs, nothing is written.`,
+workload in audit mode, and the schema and library of this version, so that plain cue vet and CUE's language server
+work offline too. Files that exist are left as they are; if one differs, nothing is written.`,
 		Example:           "  writ init policy\n  cd policy && writ vet",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeDirs,
@@ -88,10 +99,11 @@ Files that exist are left as they are; if one differs, nothing is written.`,
 func newVendor(io stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:   "vendor [DIR]",
-		Short: "Bring the schema of this version into a policy repository",
-		Long: `vendor writes the schema that this version of writ embeds into cue.mod/pkg of the repository, where plain cue vet
-and CUE's language server read it. writ itself always uses the embedded one, and refuses a repository whose copy differs.`,
-		Example:           "  writ vendor && git commit -am 'policy: schema of the new writ'",
+		Short: "Bring the schema and library of this version into a policy repository",
+		Long: `vendor writes the schema and the library that are built into this version of writ into cue.mod/pkg of the repository, where
+plain cue vet and CUE's language server read them. writ itself always uses its own, and refuses a repository whose copies differ.
+Run it after each upgrade, and commit what it writes.`,
+		Example:           "  writ vendor && git add cue.mod && git commit -m 'policy: schema of the new writ'",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeDirs,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -153,67 +165,107 @@ func writeFile(name string, data []byte) (bool, error) {
 
 func newVet(io stdio) *cobra.Command {
 	var out outputFlag
+	var f compileFlags
 	c := &cobra.Command{
 		Use:   "vet [DIR]",
 		Short: "Check a policy repository",
-		Long: `vet checks the whole policy repository that holds DIR (default: the current folder) and prints every error and warning
-at once, each with its file:line:col. It exits with 1 if there is an error; warnings alone are fine.`,
-		Example:           "  writ vet\n  writ vet -o json ./policy",
+		Long: `vet checks a policy repository and prints every error and warning at once, each with its file:line:col. It exits with 1 if
+there is an error; warnings alone are fine. It warns too of what ends or changes on a date that is past, or within 14 days of --at.
+
+Without DIR it checks the whole repository that holds the current folder. With the root as DIR, too. With a folder below the root it checks
+what stands there and below, and what the folders above say in themselves: fast enough to run on every save. Other folders count for
+references and overlaps, and are not reported.
+
+With -o sarif or -o github, for code hosts, files are named from the root of the git work tree that holds the repository.`,
+		Example:           "  writ vet\n  writ vet shop/payments\n  writ vet -o json ./policy\n  writ vet -o sarif >writ.sarif\n  writ vet --cluster production --at 2027-01-31",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeDirs,
 		RunE: func(c *cobra.Command, args []string) error {
-			res, _, err := compileDir(c.Context(), dirArg(args))
-			return reportVet(io, out, res, err)
+			cfg := f.config()
+			var err error
+			if cfg.Now, err = instantArg(f.at); err != nil {
+				return err
+			}
+			res, root, err := vetDir(c.Context(), args, cfg)
+			return reportVet(io, out, root, res, err)
 		},
 	}
-	out.register(c)
+	f.register(c, "warn of dates as of this day or instant (default: now)")
+	out.register(c, diagnosticForms...)
 	return c
+}
+
+// vetDir checks the repository that holds the current folder, or the folder that is given.
+func vetDir(ctx context.Context, args []string, cfg compiler.Config) (*compiler.Result, string, error) {
+	if len(args) == 0 {
+		return compileDir(ctx, ".", cfg)
+	}
+	root, err := findRoot(args[0])
+	if err != nil {
+		return nil, "", err
+	}
+	dir, err := filepath.Abs(args[0])
+	if err != nil {
+		return nil, "", err
+	}
+	within, err := filepath.Rel(root, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	if within == "." {
+		return compileDir(ctx, args[0], cfg)
+	}
+	tree, err := compiler.ReadDir(root, cacheDir())
+	if err != nil {
+		return nil, root, err
+	}
+	res, err := compiler.New(cfg).Vet(ctx, tree, filepath.ToSlash(within))
+	return res, root, err
 }
 
 // vetOutput is what vet -o json prints.
 type vetOutput struct {
 	Errors    []compiler.Diagnostic `json:"errors"`
 	Warnings  []compiler.Diagnostic `json:"warnings"`
+	Silenced  []compiler.Silenced   `json:"silenced"`
 	Workloads int                   `json:"workloads"`
 	Rules     int                   `json:"rules"`
 }
 
-func reportVet(io stdio, out outputFlag, res *compiler.Result, err error) error {
+func reportVet(io stdio, out outputFlag, root string, res *compiler.Result, err error) error {
 	var errs compiler.Errors
 	if err != nil && !errors.As(err, &errs) {
 		return err
 	}
-	v := vetOutput{Errors: append([]compiler.Diagnostic{}, errs...), Warnings: []compiler.Diagnostic{}}
+	v := vetOutput{Errors: append([]compiler.Diagnostic{}, errs...), Warnings: []compiler.Diagnostic{}, Silenced: []compiler.Silenced{}}
 	if res != nil {
-		v.Warnings = append(v.Warnings, res.Warnings...)
-		v.Workloads, v.Rules = countRules(res)
+		v.Warnings, v.Silenced = append(v.Warnings, res.Warnings...), append(v.Silenced, res.Silenced...)
+		v.Workloads, v.Rules = res.Workloads, res.Rules
 	}
 	if out == outputJSON {
-		if err := io.json(v); err != nil {
-			return err
-		}
+		err = io.json(v)
 	} else {
-		compiler.Render(io.err, v.Errors)
-		compiler.Render(io.err, v.Warnings)
+		err = io.diagnostics(out, root, compiler.Report{Errors: v.Errors, Warnings: v.Warnings, Silenced: v.Silenced})
+	}
+	if err != nil {
+		return err
 	}
 	if len(errs) > 0 {
 		return saysNo{plural(len(errs), "error")}
 	}
 	if out == outputText {
-		fmt.Fprintf(io.out, "%s, %s: no errors, %s\n", plural(v.Workloads, "workload"), plural(v.Rules, "rule"), plural(len(v.Warnings), "warning"))
+		silenced := ""
+		if n := len(v.Silenced); n > 0 {
+			silenced = fmt.Sprintf(", %d silenced", n)
+		}
+		fmt.Fprintf(io.out, "%s, %s: no errors, %s%s\n", plural(v.Workloads, "workload"), plural(v.Rules, "rule"), plural(len(v.Warnings), "warning"), silenced)
 	}
 	return nil
 }
 
-func countRules(res *compiler.Result) (workloads, rules int) {
-	for _, w := range res.Policy.Workloads {
-		rules += len(w.Rules)
-	}
-	return len(res.Policy.Workloads), rules
-}
-
 func newCompile(io stdio) *cobra.Command {
 	var out outputFlag
+	var f compileFlags
 	var dest string
 	c := &cobra.Command{
 		Use:   "compile [DIR]",
@@ -222,16 +274,27 @@ func newCompile(io stdio) *cobra.Command {
 the generation, the rule tables, a program for each workload and the objects for the Kubernetes API server.
 
 The same repository gives the same bytes on every machine. The folder changes as a whole or not at all. When DIR is a clean git checkout, the
-manifest also names commit, author and time.`,
-		Example:           "  writ compile --bundle out\n  kubectl apply --server-side -f out/admission",
+manifest also names commit, author and time.
+
+A bundle holds both sides of each date, and what reads it has a clock. Objects for the Kubernetes API server have none: they hold what is in
+force at --at, and compile says from when on they are stale. Without --at they hold the stricter side of each date.`,
+		Example:           "  writ compile --bundle out\n  writ compile --cluster production --at 2027-01-31 --bundle out\n  kubectl apply --server-side -f out/admission",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeDirs,
 		RunE: func(c *cobra.Command, args []string) error {
-			res, _, err := compileDir(c.Context(), dirArg(args))
-			if err != nil {
+			cfg := f.config()
+			var err error
+			if cfg.At, err = f.given(); err != nil {
 				return err
 			}
-			compiler.Render(io.err, res.Warnings)
+			res, root, err := compileDir(c.Context(), dirArg(args), cfg)
+			if err != nil {
+				return failedCompile(io, out, root, err)
+			}
+			if err := io.diagnostics(out, root, compiler.Report{Warnings: res.Warnings, Silenced: res.Silenced}); err != nil {
+				return err
+			}
+			warnOfDates(io, res)
 			if err := compiler.WriteFolder(dest, res.Bundle); err != nil {
 				return err
 			}
@@ -240,8 +303,19 @@ manifest also names commit, author and time.`,
 	}
 	c.Flags().StringVarP(&dest, "bundle", "b", "bundle", "folder to write")
 	_ = c.MarkFlagDirname("bundle")
-	out.register(c)
+	f.register(c, "day or instant at which dates are decided in objects for the Kubernetes API server (default: the stricter side of each)")
+	out.register(c, diagnosticForms...)
 	return c
+}
+
+// warnOfDates says what of the output depends on a date, where it has no clock of its own.
+func warnOfDates(io stdio, res *compiler.Result) {
+	switch {
+	case res.Stricter > 0:
+		fmt.Fprintf(io.err, "warning: the admission objects have the stricter side of the dates of %s; decide them with --at\n", plural(res.Stricter, "workload"))
+	case !res.Stale.IsZero():
+		fmt.Fprintf(io.err, "warning: the admission objects are stale from %s on; compile again then\n", res.Stale.Format(time.RFC3339))
+	}
 }
 
 func reportCompile(io stdio, out outputFlag, dest string, res *compiler.Result) error {
@@ -251,10 +325,15 @@ func reportCompile(io stdio, out outputFlag, dest string, res *compiler.Result) 
 			Bundle   string                `json:"bundle"`
 			Manifest bundle.Manifest       `json:"manifest"`
 			Warnings []compiler.Diagnostic `json:"warnings"`
-		}{dest, m, append([]compiler.Diagnostic{}, res.Warnings...)})
+			Silenced []compiler.Silenced   `json:"silenced"`
+			Stale    time.Time             `json:"stale,omitzero"`     // from when on the admission objects are
+			Stricter int                   `json:"stricter,omitempty"` // workloads with the stricter side of a date there
+		}{dest, m, append([]compiler.Diagnostic{}, res.Warnings...), append([]compiler.Silenced{}, res.Silenced...), res.Stale, res.Stricter})
 	}
-	workloads, rules := countRules(res)
-	fmt.Fprintf(io.out, "%s, %s -> %s (%s)\n", plural(workloads, "workload"), plural(rules, "rule"), printable(dest), plural(len(m.Files), "file"))
+	if out != outputText {
+		return nil
+	}
+	fmt.Fprintf(io.out, "%s, %s -> %s (%s)\n", plural(res.Workloads, "workload"), plural(res.Rules, "rule"), printable(dest), plural(len(m.Files), "file"))
 	fmt.Fprintf(io.out, "generation %s\n", m.Digest)
 	if m.Envelope.Commit != "" {
 		fmt.Fprintf(io.out, "commit     %s by %s\n", m.Envelope.Commit, printable(m.Envelope.Author))

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -22,6 +24,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/writ-sec/writ/compiler"
 	"github.com/writ-sec/writ/enforcer/node/wire"
 	"github.com/writ-sec/writ/learn"
 	"github.com/writ-sec/writ/reconciler"
@@ -41,6 +44,7 @@ type upFlags struct {
 	proposeArgs  []string
 	nodeArgs     []string
 	auth         authFlags
+	compile      compileFlags
 	out          outputFlag
 }
 
@@ -75,6 +79,7 @@ up pulls at every interval, and at once on SIGHUP. When it ends, what is in forc
 	fl.StringArrayVar(&f.proposeArgs, "propose-arg", nil, "argument for that writ learn propose, such as --propose-arg=--git-key-file=FILE: it pushes, so it has credentials of its own")
 	fl.StringArrayVar(&f.nodeArgs, "node-arg", nil, "argument for writ-node, such as --node-arg=--fold-window=1s")
 	c.MarkFlagsMutuallyExclusive("branch", "tag")
+	f.compile.registerCluster(c)
 	f.auth.register(c)
 	f.out.register(c)
 	return c
@@ -196,6 +201,7 @@ func (u *runningUp) newReconciler(url string) (*reconciler.Reconciler, error) {
 	}
 	return reconciler.New(reconciler.Config{
 		URL: url, Branch: f.branch, Tag: f.tag, Dir: f.state.clone(), Auth: f.auth.credentials(), Interval: f.interval, Targets: targets, AcceptCommits: f.accept,
+		Compiler: compiler.Config{Cluster: f.compile.cluster},
 	})
 }
 
@@ -242,7 +248,7 @@ func (u *runningUp) setIndex(b *bundle.Bundle) error {
 		return err
 	}
 	if old := u.index.Load(); old != nil {
-		ix.older = old.entries
+		ix.succeed(old)
 	}
 	u.index.Store(ix)
 	return nil
@@ -250,13 +256,18 @@ func (u *runningUp) setIndex(b *bundle.Bundle) error {
 
 func (u *runningUp) observe(rec *reconciler.Reconciler, o reconciler.Outcome) {
 	if last := rec.Last(); last != nil && o.Changed {
-		u.store.Settle(last.Policy)
+		if p, err := last.Policy(); err != nil {
+			slog.Error("read the policy in force: what was seen stays as it is", "error", err)
+		} else {
+			u.store.Settle(p, time.Now())
+		}
 	}
 	if e, ok := outcomeEntry(o, u.told); ok {
 		u.journal.write(e)
 		if e.InForce != nil {
 			if u.told == "" && os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(100) // see hurriedGC
+				debug.SetMemoryLimit(math.MaxInt64)
 				debug.FreeOSMemory()
 			}
 			u.told = o.InForce
