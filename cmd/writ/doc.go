@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The writ authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command writ is the tool of people and of continuous integration: it makes, checks, compiles and explains a policy repository, puts it in
-// force on this host, and proposes what workloads do as commits.
+// Command writ is the tool of people and of continuous integration: it makes, drafts, checks, tests, compares, formats, compiles and explains a
+// policy repository, puts it in force on this host, and proposes what workloads do as commits.
 //
 // It may import every room. It decides nothing about policy itself: it reads flags, calls the rooms in order and prints.
 //
@@ -10,6 +10,18 @@
 //
 // Exit codes are a contract for every command: 0 done, 1 the policy says no, 2 the work could not be done, an interrupted command among
 // them. writ up, which goes on until it is asked to end, then exits with 0.
+//
+// What a command prints is for people on a terminal by default, and for programs with -o: json everywhere, sarif and github of diagnostics, junit of
+// tests, markdown of a difference. Results go to stdout; what is said about the work, warnings and errors go to stderr.
+//
+// Every command that compiles keeps what was computed in the user's folder for caches, so that the next one computes what changed. Without such a
+// folder nothing is kept.
+//
+// writ diff takes the two sides from git's objects, without touching the work tree, or from folders. A side that does not compile is exit code 2 and
+// not 1: it says nothing about what changed. writ import exits with 0 when something could not be carried over: a draft is a beginning. It and
+// writ init overwrite nothing; writ fmt replaces a file in one step.
+//
+// The command lines of README.md and docs are parsed by a test, and so is the example of each command's help.
 //
 // writ up and privileges. Evaluating policy and learning need no privilege, so writ up gives its own up before it reads the first byte of
 // policy: started as root it starts writ-node on one end of a socket pair and then becomes another user for good (--user; by default
@@ -24,6 +36,11 @@
 //
 // A state folder belongs to one user, and root never acts on what stands in it: explain, learn status and learn propose become its owner
 // first, and writ up refuses a folder of somebody else.
+//
+// writ test and writ explain --event ask what the policy means (schema.Judge, through compiler.RunTests and compiler.Consider), never an enforcer,
+// so they say the same everywhere and need no node. Where a thing is enforced, and how strongly, is a table of this version
+// (compiler.Claims); what the kernel at hand can do, writ-node probe says. A failing test exits with 1, no tests at all with 0. explain exits
+// with 0 whatever the verdict is: it explains.
 //
 // Text from outside (paths, commit messages, error texts of peers) is quoted before it reaches a terminal.
 package main

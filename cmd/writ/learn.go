@@ -18,8 +18,10 @@ import (
 
 func newLearn(io stdio) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "learn",
-		Short:   "Propose what workloads really do as commits",
+		Use:   "learn",
+		Short: "Propose what workloads really do as commits",
+		Long: `learn works on what writ up saw and no rule allows: status lists it, propose pushes the missing rules to a branch, for review.
+It never changes the branch that is in force.`,
 		Example: "  writ learn status\n  writ learn propose",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -35,7 +37,7 @@ func newLearnStatus(io stdio) *cobra.Command {
 		Use:   "status [WORKLOAD...]",
 		Short: "List what was seen and no rule allows",
 		Long: `status lists the behaviours that writ up saw and that no rule allows: how often, since when, by which program, and what was done.
-The first column is what writ learn propose --event takes.`,
+The first column is what writ learn propose --event takes. Of these, programs (exec) alone are proposed.`,
 		Example: "  writ learn status\n  writ learn status payments -o json",
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := st.becomeOwner(); err != nil {
@@ -97,7 +99,8 @@ func newLearnPropose(io stdio) *cobra.Command {
 		Long: `propose writes the rules that are missing for what writ up saw into the policy's CUE files, and pushes them as one commit for each
 workload to the branch writ/learn/WORKLOAD. The message carries the evidence. The same evidence twice gives no second commit.
 
-What was learned or audited is proposed. What was denied is proposed only when you name its event: you vouch for it.
+What was learned or audited is proposed. What was denied is proposed only when you name its event: you vouch for it. What a bound or a virtual
+patch forbids is never proposed. Programs (exec) alone are; what was seen of other planes is listed, and its rules are yours to write.
 
 As root it becomes the owner of the state folder first, and pushes as that user.`,
 		Example: `  writ learn propose

@@ -5,7 +5,6 @@ package main
 
 import (
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/spf13/cobra"
 )
 
 func TestMain(m *testing.M) {
@@ -49,23 +47,4 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if code != want {
 		ts.Fatalf("%s exits with %d; want %d", strings.Join(args[1:], " "), code, want)
 	}
-}
-
-// TestHelp holds that every command says what it does and shows an example.
-func TestHelp(t *testing.T) {
-	root := newRoot(stdio{strings.NewReader(""), io.Discard, io.Discard})
-	root.InitDefaultCompletionCmd()
-	var walk func(*cobra.Command)
-	walk = func(c *cobra.Command) {
-		if c.Name() == "completion" || c.Name() == "help" {
-			return // cobra's own
-		}
-		if c.Short == "" || c.Runnable() && c.Example == "" {
-			t.Errorf("%s has no short text or no example", c.CommandPath())
-		}
-		for _, sub := range c.Commands() {
-			walk(sub)
-		}
-	}
-	walk(root)
 }
