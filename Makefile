@@ -26,13 +26,15 @@ SUITE_6.1 := bookworm
 
 LINT_VERSION := $(shell awk '$$1 == "github.com/golangci/golangci-lint/v2" {print $$2}' .ci/tools/go.mod)
 LINT := $(CURDIR)/.cache/tools/$(LINT_VERSION)/golangci-lint
+CUE_VERSION := $(shell awk '$$1 == "cuelang.org/go" {print $$2}' .ci/cue/go.mod)
+CUE := $(CURDIR)/.cache/tools/cue-$(CUE_VERSION)/cue
 
 # Tests that take root or long are asked for by name.
 AS_ROOT := WRIT_TEST_ROOT=1
 IF_ROOT := WRIT_TEST_ROOT=$$([ "$$(id -u)" = 0 ] && echo 1 || true)
 need_root = @[ "$$(id -u)" = 0 ] || { echo "make $@ needs root: it loads BPF programs and makes cgroups. Try: sudo -E make $@" >&2; exit 2; }
 
-.PHONY: all build demo test test-root test-vm e2e bench soak generate lint fuzz fmt clean help
+.PHONY: all build demo test test-root test-vm e2e bench soak cue generate lint fuzz fmt clean help
 
 all: build test ## build, then test: what a change must pass everywhere
 
@@ -62,12 +64,14 @@ e2e: ## run the whole circle as tests, from push to denial to proposal (root)
 	$(need_root)
 	$(AS_ROOT) $(GO) test $(TESTFLAGS) -count=1 -p 1 -timeout 20m -run '^TestE2E' ./cmd/...
 
-bench: ## measure, and print a table (root for the kernel's part)
+bench: $(CUE) ## measure, and print a table (root for the kernel's part)
 	{ $(IF_ROOT) $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m ./...; \
 	  $(IF_ROOT) $(GO) test -count=1 -v -run '^TestBench' -timeout 60m ./cmd/...; } | awk -f .ci/bench-table.awk
 
 soak: ## run the tests that take longer than CI should (root for the kernel's part)
 	WRIT_TEST_SOAK=1 $(IF_ROOT) $(GO) test $(TESTFLAGS) -count=1 -p 1 -run '^TestSoak' -timeout $(SOAKTIME) ./...
+
+cue: $(CUE) ## build the cue command, which tests and benchmarks hold writ against
 
 generate: ## make the generated files anew (clang-19)
 	@for p in clang-19 llvm-strip-19; do command -v $$p >/dev/null || { \
@@ -82,6 +86,11 @@ lint: $(LINT) ## check style and likely mistakes
 # The linter is a module of its own, so that its dependencies are none of ours. Building it takes minutes, once for each version.
 $(LINT): .ci/tools/go.mod
 	cd .ci/tools && $(GO) build -trimpath -ldflags '-s -w' -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+# The same for the cue command. Its version is that of the CUE that we link; the test of policy trees holds them together.
+$(CUE): .ci/cue/go.mod
+	cd .ci/cue && $(GO) build -trimpath -ldflags '-s -w' -o $@ cuelang.org/go/cmd/cue
 	@touch $@
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
