@@ -50,8 +50,8 @@ func writeFolder(dir string, b *bundle.Bundle) error {
 	if err != nil {
 		return err
 	}
-	if manifest := b.EncodeManifest(); wrote || !bytes.Equal(old, manifest) {
-		if err := syncAll(blobs); err != nil {
+	if manifest := b.EncodeManifest(); len(wrote) > 0 || !bytes.Equal(old, manifest) {
+		if err := flush(blobs, wrote); err != nil {
 			return err
 		}
 		if err := replaceFile(filepath.Join(dir, bundle.ManifestName), manifest); err != nil {
@@ -64,7 +64,7 @@ func writeFolder(dir string, b *bundle.Bundle) error {
 	if err := writeAdmission(filepath.Join(dir, bundle.AdmissionDir), b); err != nil {
 		return err
 	}
-	if !wrote && bytes.Equal(old, b.EncodeManifest()) || len(b.Manifest.Files) > sweptAlways && b.Manifest.Digest[0] != '0' {
+	if len(wrote) == 0 && bytes.Equal(old, b.EncodeManifest()) || len(b.Manifest.Files) > sweptAlways && b.Manifest.Digest[0] != '0' {
 		return nil
 	}
 	return sweep(blobs, b, old)
@@ -120,11 +120,11 @@ func crashed(dir string, entries []fs.DirEntry) bool {
 	return err == nil && info.IsDir()
 }
 
-// fill writes the content that is missing, and reports whether there was any.
-func fill(blobs string, b *bundle.Bundle) (wrote bool, err error) {
+// fill writes the content that is missing, and returns the files that it wrote.
+func fill(blobs string, b *bundle.Bundle) ([]bundle.File, error) {
 	missing, err := missingIn(blobs, b.Manifest.Files)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	paths, byPath := make([]string, len(missing)), map[string]bundle.File{}
 	for i, f := range missing {
@@ -137,7 +137,29 @@ func fill(blobs string, b *bundle.Bundle) (wrote bool, err error) {
 		}
 		return replaceUnsynced(filepath.Join(blobs, f.Digest), data)
 	})
-	return len(missing) > 0, err
+	return missing, err
+}
+
+// flushedAlone is up to how many files are flushed one by one. Beyond it the whole file system is, which waits for what others wrote too; and
+// flushesAtOnce is how many at the same time: a journalling file system commits those together.
+const (
+	flushedAlone  = 512
+	flushesAtOnce = 32
+)
+
+// flush waits until what was written is on disk.
+func flush(blobs string, wrote []bundle.File) error {
+	if len(wrote) > flushedAlone {
+		return syncAll(blobs)
+	}
+	err := inParallel(context.Background(), flushesAtOnce, len(wrote), func(i int) error {
+		f, err := os.Open(filepath.Join(blobs, wrote[i].Digest))
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
+	return errors.Join(err, syncDir(blobs))
 }
 
 // missingIn returns the files whose content is not there, one for each content.
