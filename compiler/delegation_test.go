@@ -21,7 +21,7 @@ var delegatedFiles = map[string]string{
 import "github.com/writ-sec/writ/schema"
 
 workload: [string]: schema.#Workload
-folder: shop: namespaces: {shop: {}, web: {}}
+folder: shop: {namespaces: {shop: {}, web: {}}, images: "r.example.com/*": {}}
 folder: "shop/web": namespaces: web: {}
 folder: ops: {host: true, namespaces: ops: {}}
 `,
