@@ -4,7 +4,6 @@
 package compiler
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -16,7 +15,6 @@ type boundLimits struct {
 	bound *schema.Bound
 	never map[schema.Plane]*limitIndex
 	only  map[schema.Plane]*limitIndex
-	text  []byte // all that the bound says, with its positions
 }
 
 // limitIndex holds what a bound says of one plane.
@@ -29,7 +27,6 @@ type limitIndex struct {
 func limitsOf(b *schema.Bound) *boundLimits {
 	l := &boundLimits{bound: b, never: map[schema.Plane]*limitIndex{}, only: map[schema.Plane]*limitIndex{}}
 	byPlane := map[schema.Plane][]schema.Rule{}
-	l.text, _ = json.Marshal(b) // of strings, numbers and bools: it cannot fail
 	for _, r := range b.Never {
 		byPlane[r.Plane] = append(byPlane[r.Plane], r)
 	}

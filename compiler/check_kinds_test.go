@@ -201,51 +201,6 @@ func TestTextCovers(t *testing.T) {
 	}
 }
 
-// TestSeenBy holds that what a workload does not depend on does not change what it has seen, and that the rest does.
-func TestSeenBy(t *testing.T) {
-	const text = `
-workload: w: {match: namespace: "a", image: {gate: "g", signedBy: s: {}}, egress: v: {workload: "b/v", port: 1}}
-workload: v: {match: namespace: "b", exec: {}}
-gate: g: {}
-signer: s: {}
-bound: here: {match: namespace: "a", never: exec: "/a": {}}
-bound: there: {match: namespace: "b", never: exec: "/a": {}}
-`
-	seen := func(text string) string {
-		l := readLiteral(t, []File{{Path: "a.cue", Data: []byte("package policy\n" + text)}})
-		p := l.policy()
-		var heads []*head
-		for i := range p.Workloads {
-			heads = append(heads, l.g.scope.workloads[p.Workloads[i].Name])
-		}
-		for i := range p.Workloads {
-			if p.Workloads[i].Name == "w" {
-				return string(newScope(p, heads, nil).seenBy(&p.Workloads[i]))
-			}
-		}
-		t.Fatal("no workload w")
-		return ""
-	}
-	base := seen(text)
-	for _, c := range []struct {
-		old, new string
-		same     bool
-	}{
-		{"bound: there: {match: namespace: \"b\", never", "bound: there: {match: namespace: \"c\", never", true},
-		{"exec: {}}", "exec: {\"/b\": {}}}", true},
-		{"bound: here: {match: namespace: \"a\", never", "bound: here: {match: namespace: \"a\", only", false},
-		{"bound: there: {match: namespace: \"b\"", "bound: there: {match: labels: x: \"b\"", false},
-		{"gate: g", "gate: h", false},
-		{"signer: s", "signer: r", false},
-		{"workload: v: {match: namespace: \"b\"", "workload: v: {match: namespace: \"c\"", false},
-		{"workload: v", "workload: u", false},
-	} {
-		if got := seen(strings.Replace(text, c.old, c.new, 1)); (got == base) != c.same {
-			t.Errorf("with %s: the same is %v, want %v", c.new, got == base, c.same)
-		}
-	}
-}
-
 // TestPartial holds that of a workload that could not be read whole only the rules are checked.
 func TestPartial(t *testing.T) {
 	l := readLiteral(t, []File{{Path: "a.cue", Data: []byte("package policy\nworkload: w: {exec: \"bin/a\": {}, file: {}, mode: \"enforce\"}\nbound: b: require: owner: true\n")}})

@@ -126,37 +126,6 @@ func (sc *scope) hold(dir string) {
 	}
 }
 
-// seenBy is what a check of a workload without an error depends on in the scope: the bounds that can hold for it, and that what it refers to
-// exists. With the same workload and the same text, [checkWorkload] answers the same.
-func (sc *scope) seenBy(w *schema.Workload) []byte {
-	var text []byte
-	for _, l := range sc.limits {
-		if some, _ := holdsFor(&l.bound.Match, &w.Match); some {
-			text = append(text, l.text...)
-		}
-	}
-	note := func(kind, name string, known bool, more string) {
-		text = fmt.Appendf(text, "%s %q %v %q\n", kind, name, known, more)
-	}
-	for i := range w.Rules {
-		r := &w.Rules[i]
-		switch {
-		case r.Verb == schema.VerbSigned:
-			note("signer", r.Object, sc.signers[r.Object], "")
-		case r.Verb == schema.VerbPass:
-			note("gate", r.Object, sc.gates[r.Object], "")
-		case r.Peer != nil && r.Peer.Workload != "":
-			name, namespace := bareName(r.Peer.Workload), ""
-			h := sc.workloads[name]
-			if h != nil {
-				namespace = h.match.Namespace
-			}
-			note("workload", name, h != nil, namespace)
-		}
-	}
-	return text
-}
-
 func (sc *scope) workloadNames() []string { return slices.Sorted(maps.Keys(sc.workloads)) }
 
 // report collects what is wrong or doubtful about one entry.

@@ -25,7 +25,6 @@ type index struct {
 	wild    bool                    // something at the top level could add fields of any name
 	idents  map[string]bool         // every name that is referred to
 	aliased bool                    // has an alias on a label, by which a field could be referred to
-	pattern map[string]bool         // kinds whose schema the file states: workload: [string]: schema.#Workload
 }
 
 // importSpec is the text of one import, as byte offsets.
@@ -48,7 +47,7 @@ type namedEntry struct {
 }
 
 func newIndex(f *ast.File) index {
-	x := index{imports: map[string]string{}, hidden: map[string][]*ast.Field{}, open: map[string]bool{}, idents: map[string]bool{}, pattern: map[string]bool{}}
+	x := index{imports: map[string]string{}, hidden: map[string][]*ast.Field{}, open: map[string]bool{}, idents: map[string]bool{}}
 	for _, d := range f.Decls {
 		x.topLevel(d)
 	}
@@ -151,7 +150,6 @@ func (x *index) topField(d *ast.Field) {
 		x.fields = append(x.fields, topField{name, schemaPos(d.Label.Pos())})
 	case k.single:
 		if x.isSchema(d.Value, k.definition) {
-			x.pattern[name] = true
 			x.rest = append(x.rest, d)
 			return
 		}
@@ -191,7 +189,6 @@ func (x *index) named(k kind, top *ast.Field) {
 		name, ok := label(f.Label)
 		switch {
 		case !ok && x.isSchemaPattern(f, k.definition):
-			x.pattern[k.name] = true
 			x.rest = append(x.rest, f)
 			continue
 		case !ok || f.Constraint != token.ILLEGAL || f.Alias != nil || isDefinition(f.Label) || isHidden(f.Label):
