@@ -129,14 +129,16 @@ func roleChroot(args []string) error {
 // roleThread runs a program from a thread that is not the first of its process.
 func roleThread(args []string) error {
 	done := make(chan error)
-	go func() {
+	var run func()
+	run = func() {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			done <- errors.New("this is the first thread")
-			return
+			go run() // on another thread: this one stays locked to a goroutine that waits
+			select {}
 		}
 		done <- unix.Exec(args[0], args, os.Environ())
-	}()
+	}
+	go run()
 	return <-done
 }
 
