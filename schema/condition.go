@@ -130,18 +130,24 @@ func (r *Rule) permits(set map[PodField]Names) bool {
 
 // permits reports whether a permitted value covers a value that a Pod has.
 func (f PodField) permits(permitted, value string) bool {
-	switch f {
-	case PodHostPaths:
+	switch {
+	case value == Unread:
+		return false
+	case f == PodHostPaths:
 		return MatchPath(permitted, trimSlashes(value))
-	case PodSysctls, PodServiceAccount:
+	case f == PodSysctls, f == PodServiceAccount:
 		return matchStars(permitted, value)
 	}
 	return permitted == value
 }
 
-// forbids reports whether a forbidden value covers a value that a Pod has. A path of the host that is not clean may be any.
+// forbids reports whether a forbidden value covers a value that a Pod has. A path of the host that is not clean may be any, and whoever adds
+// all capabilities adds each.
 func (f PodField) forbids(forbidden, value string) bool {
-	if f != PodHostPaths {
+	switch {
+	case value == Unread, f == PodAddCapabilities && value == "ALL":
+		return true
+	case f != PodHostPaths:
 		return f.permits(forbidden, value)
 	}
 	dir := trimSlashes(value)

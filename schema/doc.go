@@ -7,7 +7,8 @@
 // A policy is a list of workloads; a workload selects containers and holds rules; a rule is one permission: a subject may do a verb
 // to an object. Beside them stand bounds, which no workload may go beyond, and exceptions, whose virtual patches forbid for a time. [Judge] is
 // the meaning of it all, a pure function. An enforcer is a compiled form of the same rules, and is tested against Judge with generated
-// cases (package schematest); explain, test and learning call Judge itself. Nothing else decides.
+// cases (package schematest); explain, test and learning call Judge itself. Nothing else decides. What Judge is asked of a Kubernetes object at
+// admission is read from it by package manifest.
 //
 // # Decisions
 //
@@ -93,7 +94,8 @@
 //
 // # Images and Pods
 //
-// An image reference that does not parse holds for no condition. from: one pattern matches ([ImagePattern.Matches]). signedBy: one of the
+// An image reference that does not parse holds for no condition. from: one pattern matches ([ImagePattern.Matches]); a first segment "**" is any
+// registry, with any number of segments, and "@*" any digest. signedBy: one of the
 // signers is among those who signed, as far as that is known. gate: the image is known to pass it. A condition that is named without any
 // rule does not hold.
 //
@@ -101,8 +103,8 @@
 // without values is permitted. In the values of a rule "*" is any run of characters for sysctls and serviceAccount, hostPaths are path
 // patterns, and all others are compared literally. Slashes at the end of a path of the host do not count; "/" itself is a path that no
 // pattern permits, and so is one that is not clean. dropCapabilities is the reverse: each value of the rule must be among the Pod's, or
-// "ALL" must be; a Pod that does not say it at all (Windows) violates nothing. The Pod Security Standards are such rules, see
-// [ProfileRules].
+// "ALL" must be; a Pod that does not say it at all (Windows) violates nothing. [Unread] is a value that no rule permits. The Pod Security
+// Standards are such rules, see [ProfileRules].
 //
 // # Bounds and patches
 //
@@ -120,7 +122,8 @@
 //     that a rule names by workload or namespace.
 //   - image: a reference that does not parse matches every pattern. One by digest alone has no tag, so a rule that is to forbid it has none.
 //   - pod: the values of the rule are the forbidden ones. A path of the host is forbidden if it matches the pattern or what matches may lie
-//     below it ([ExposesPath]): a mount of /var/run exposes /var/run/docker.sock. A path that is not clean matches every pattern.
+//     below it ([ExposesPath]): a mount of /var/run exposes /var/run/docker.sock. A path that is not clean matches every pattern. Who adds the
+//     capability "ALL" adds each that is forbidden. [Unread] may be any value.
 //
 // What is known otherwise is matched as in a workload: a label that is not known, a name that led to no address, does not match.
 //

@@ -34,8 +34,20 @@ func (i Image) String() string {
 }
 
 // ImagePattern is a normalised image pattern: an [Image] in whose Path "*" stands for any run of bytes within a segment and "**"
-// for any number of segments. An empty Tag or Digest matches any.
+// for any number of segments. An empty Host matches any registry, and the Path then begins with "**"; an empty Tag or Digest matches any.
+// The Digest [AnyDigest] matches each one, and not a reference that has none.
 type ImagePattern Image
+
+// AnyDigest is the Digest of a pattern that wants one, whichever it is.
+const AnyDigest = "*"
+
+// String returns the full form, which [ParseImagePattern] reads back to the same pattern.
+func (p ImagePattern) String() string {
+	if p.Host == "" {
+		return strings.TrimPrefix(Image(p).String(), "/")
+	}
+	return Image(p).String()
+}
 
 // The grammar is that of distribution/reference (https://github.com/distribution/reference, reference.go).
 var (
@@ -49,7 +61,7 @@ var (
 // ParseImage reads an image reference as a container runtime does: "nginx" is docker.io/library/nginx:latest, "index.docker.io" is
 // docker.io, hosts are lower-cased. What does not parse is an error that says why.
 func ParseImage(ref string) (Image, error) {
-	i, err := parseReference(ref, segmentRE)
+	i, err := parseReference(ref, segmentRE, "")
 	if err != nil {
 		return Image{}, err
 	}
@@ -59,9 +71,9 @@ func ParseImage(ref string) (Image, error) {
 	return i, nil
 }
 
-// ParseImagePattern reads the key of an image rule.
+// ParseImagePattern reads the key of an image rule. One whose first segment is "**" speaks of every registry.
 func ParseImagePattern(pattern string) (ImagePattern, error) {
-	i, err := parseReference(pattern, globRE)
+	i, err := parseReference(pattern, globRE, AnyDigest)
 	if err != nil {
 		return ImagePattern{}, err
 	}
@@ -75,11 +87,12 @@ func ParseImagePattern(pattern string) (ImagePattern, error) {
 
 // Matches reports whether the pattern matches a reference. Host and tag are compared literally, a digest in the pattern decides.
 func (p ImagePattern) Matches(i Image) bool {
-	return p.Host == i.Host && MatchPath("/"+p.Path, "/"+i.Path) &&
-		(p.Tag == "" || p.Tag == i.Tag) && (p.Digest == "" || p.Digest == i.Digest)
+	return (p.Host == "" || p.Host == i.Host) && MatchPath("/"+p.Path, "/"+i.Path) &&
+		(p.Tag == "" || p.Tag == i.Tag) && (p.Digest == "" || p.Digest == i.Digest || p.Digest == AnyDigest && i.Digest != "")
 }
 
-func parseReference(ref string, segment *regexp.Regexp) (Image, error) {
+// parseReference reads a reference, or a pattern by what its segments and beside digests the digest may be.
+func parseReference(ref string, segment *regexp.Regexp, digestToo string) (Image, error) {
 	var i Image
 	switch {
 	case ref == "":
@@ -88,7 +101,7 @@ func parseReference(ref string, segment *regexp.Regexp) (Image, error) {
 		return i, fmt.Errorf("has %d bytes; want at most %d", len(ref), maxImage)
 	}
 	rest, digest, hasDigest := strings.Cut(ref, "@")
-	if i.Digest = digest; hasDigest && !digestRE.MatchString(digest) {
+	if i.Digest = digest; hasDigest && (digest == "" || digest != digestToo) && !digestRE.MatchString(digest) {
 		return i, fmt.Errorf("has the digest %q; want \"sha256:\" and 64 lower-case hexadecimal digits", digest)
 	}
 	if colon := strings.LastIndexByte(rest, ':'); colon > strings.LastIndexByte(rest, '/') {
@@ -98,7 +111,7 @@ func parseReference(ref string, segment *regexp.Regexp) (Image, error) {
 		}
 	}
 	i.Host, i.Path = splitHost(rest)
-	if !hostRE.MatchString(i.Host) {
+	if i.Host != "" && !hostRE.MatchString(i.Host) {
 		return i, fmt.Errorf("has the registry %q; want a host name, with a port if need be", i.Host)
 	}
 	i.Host = strings.ToLower(i.Host)
@@ -110,9 +123,13 @@ func parseReference(ref string, segment *regexp.Regexp) (Image, error) {
 	return i, nil
 }
 
-// splitHost takes the first segment as the registry if it could not be a name on Docker Hub.
+// splitHost takes the first segment as the registry if it could not be a name on Docker Hub. No registry is named where that is "**", which
+// only a pattern may have.
 func splitHost(name string) (host, path string) {
 	first, rest, ok := strings.Cut(name, "/")
+	if first == "**" {
+		return "", name
+	}
 	if !ok || !strings.ContainsAny(first, ".:") && first != "localhost" && first == strings.ToLower(first) {
 		first, rest = "docker.io", name
 	}

@@ -312,6 +312,7 @@ type Cluster struct {
 	Folders   Names                  `json:"folders,omitempty"` // none: all
 	Modes     []PlaneMode            `json:"modes,omitempty"`
 	Workloads map[string][]PlaneMode `json:"workloads,omitempty"`
+	Admission string                 `json:"admission,omitempty"` // replaces Admission.By; "" does not
 	Owner     string                 `json:"owner,omitempty"`
 	Why       string                 `json:"why,omitempty"`
 	Pos       []Pos                  `json:"pos,omitempty"`

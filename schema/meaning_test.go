@@ -363,6 +363,8 @@ func TestPods(t *testing.T) {
 		{"which end at a slash", one(schema.PodHostPaths, "/data/*"), pod(schema.PodHostPaths, "/data/a/b"), deny, schema.ReasonField, 1},
 		{"the root of the host is permitted by none", one(schema.PodHostPaths, "/**"), pod(schema.PodHostPaths, "/"), deny, schema.ReasonField, 1},
 		{"a path that is not clean is permitted by none", one(schema.PodHostPaths, "/**"), pod(schema.PodHostPaths, "/a//b"), deny, schema.ReasonField, 1},
+		{"what is not read is permitted by none", one(schema.PodServiceAccount, "*"), pod(schema.PodServiceAccount, schema.Unread), deny, schema.ReasonField, 1},
+		{"not even by its name", one(schema.PodSeccomp, schema.Unread), pod(schema.PodSeccomp, schema.Unread), deny, schema.ReasonField, 1},
 		{"what must be dropped is", one(schema.PodDropCapabilities, "NET_RAW"), pod(schema.PodDropCapabilities, "KILL", "NET_RAW"), allow, schema.ReasonHolds, closes},
 		{"ALL is each", one(schema.PodDropCapabilities, "NET_RAW"), pod(schema.PodDropCapabilities, "ALL"), allow, schema.ReasonHolds, closes},
 		{"what must be dropped is not", one(schema.PodDropCapabilities, "ALL"), pod(schema.PodDropCapabilities, "NET_RAW"), deny, schema.ReasonField, 1},
@@ -437,9 +439,11 @@ func TestBounds(t *testing.T) {
 	twoBounds := bounded(never(open, schema.ModeAudit, rule(2, schema.VerbExec, "/bin/sh")), enforce, rule(3, schema.VerbExec, "/bin/**"))
 	images := never(open, enforce, rule(2, schema.VerbRun, "docker.io/**"))
 	paths := never(open, enforce, set(2, schema.PodHostPaths, "/var/run/docker.sock"))
-	mount := func(p string) schema.Event {
-		return schema.Event{Subject: shop, Verb: schema.VerbSet, Set: map[schema.PodField]schema.Names{schema.PodHostPaths: {p}}}
+	raw := never(open, enforce, set(2, schema.PodAddCapabilities, "NET_RAW"))
+	sets := func(field schema.PodField, value string) schema.Event {
+		return schema.Event{Subject: shop, Verb: schema.VerbSet, Set: map[schema.PodField]schema.Names{field: {value}}}
 	}
+	mount := func(p string) schema.Event { return sets(schema.PodHostPaths, p) }
 	for _, c := range []meaning{
 		{"acts on open planes", never(open, enforce, sh), event(schema.VerbExec, "/bin/bash"), deny, schema.ReasonBound, 2},
 		{"in its own mode", never(open, schema.ModeAudit, sh), event(schema.VerbExec, "/bin/bash"), audit, schema.ReasonBound, 2},
@@ -467,6 +471,10 @@ func TestBounds(t *testing.T) {
 		{"the root", paths, mount("/"), deny, schema.ReasonBound, 2},
 		{"a path that is not clean may be any", paths, mount("/var/log/../run"), deny, schema.ReasonBound, 2},
 		{"another path", paths, mount("/var/log/"), allow, schema.ReasonOpen, 0},
+		{"all capabilities are each", raw, sets(schema.PodAddCapabilities, "ALL"), deny, schema.ReasonBound, 2},
+		{"another capability", raw, sets(schema.PodAddCapabilities, "KILL"), allow, schema.ReasonOpen, 0},
+		{"what is not read may be any", raw, sets(schema.PodAddCapabilities, schema.Unread), deny, schema.ReasonBound, 2},
+		{"also of the host's paths", paths, mount(schema.Unread), deny, schema.ReasonBound, 2},
 	} {
 		c.check(t, time.Time{})
 	}

@@ -64,7 +64,24 @@ func naiveCovers(x schema.Exception, image string) bool {
 func naiveImage(pattern, image string) bool {
 	p, err1 := schema.ParseImagePattern(pattern)
 	i, err2 := schema.ParseImage(image)
-	return err1 == nil && err2 == nil && p.Matches(i)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	ok := naiveSegments(strings.Split(p.Path, "/"), strings.Split(i.Path, "/"), naiveStars)
+	if p.Host != "" {
+		ok = ok && p.Host == i.Host
+	}
+	if p.Tag != "" {
+		ok = ok && p.Tag == i.Tag
+	}
+	switch p.Digest {
+	case "":
+	case "*":
+		ok = ok && strings.Contains(image, "@")
+	default:
+		ok = ok && p.Digest == i.Digest
+	}
+	return ok
 }
 
 func naiveSelects(m schema.Match, s schema.Subject) bool {
@@ -385,6 +402,9 @@ func (n naive) pod(w schema.Workload) (schema.Reason, schema.RuleID) {
 }
 
 func naiveValue(field schema.PodField, pattern, value string) bool {
+	if value == schema.Unread {
+		return false
+	}
 	switch field {
 	case schema.PodSysctls, schema.PodServiceAccount:
 		return naiveStars(pattern, value)
@@ -449,6 +469,9 @@ func (n naive) forbids(r schema.Rule) bool {
 	case schema.PlanePod:
 		for _, value := range e.Set[schema.PodField(r.Object)] {
 			for _, v := range r.Values {
+				if value == schema.Unread || r.Object == "addCapabilities" && value == "ALL" {
+					return true
+				}
 				if r.Object == "hostPaths" && naiveExposes(v, value) || r.Object != "hostPaths" && naiveValue(schema.PodField(r.Object), v, value) {
 					return true
 				}

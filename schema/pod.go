@@ -9,6 +9,9 @@ package schema
 //
 // A Pod for Windows (spec.os.name) has no allowPrivilegeEscalation, addCapabilities, dropCapabilities and seccomp: Kubernetes refuses them
 // there, and the Pod Security Standards do not ask for them.
+//
+// Capabilities and sysctls have spellings that some container runtimes take for the same, and the Pod Security Standards for something else. What
+// is added is in the Pod in both ways, so that a rule permits only what is spelt as it should be, and a bound forbids what may be meant.
 type PodField string
 
 // The fields. A value is "true" or "false" unless it says otherwise.
@@ -22,14 +25,14 @@ const (
 	PodNonRoot          PodField = "runAsNonRoot"                 // unset is "false"
 	PodAutomount        PodField = "automountServiceAccountToken" // unset is "true"
 	PodServiceAccount   PodField = "serviceAccount"               // a name; unset is "default"; in rules "*" is any run of characters
-	PodAddCapabilities  PodField = "addCapabilities"              // those added, without "CAP_"
-	PodDropCapabilities PodField = "dropCapabilities"             // those that every container drops; "ALL" is each of them
+	PodAddCapabilities  PodField = "addCapabilities"              // those added, in upper case and without "CAP_"; and each as written
+	PodDropCapabilities PodField = "dropCapabilities"             // those that every container drops, as written; "ALL" is each of them
 	PodVolumes          PodField = "volumes"                      // types, as the fields of a volume are called: "configMap"
 	PodHostPaths        PodField = "hostPaths"                    // paths of the host; in rules patterns
-	PodHostPorts        PodField = "hostPorts"                    // numbers; none if no port of the host is taken
+	PodHostPorts        PodField = "hostPorts"                    // numbers; none if no port of the host is taken; with hostNetwork each port of a container is
 	PodSeccomp          PodField = "seccomp"                      // types; "" is unset
-	PodAppArmor         PodField = "appArmor"                     // types, those of the annotation too; "" is unset
-	PodSysctls          PodField = "sysctls"                      // names, with dots ("net/core/x" is "net.core.x"); in rules "*" is any run of characters
+	PodAppArmor         PodField = "appArmor"                     // types, those of the annotation too ("annotation:x" if it means none); "" is unset
+	PodSysctls          PodField = "sysctls"                      // names, with dots ("net/core/x" is "net.core.x"), and each as written; in rules "*" is any run of characters
 	PodRunAsUser        PodField = "runAsUser"                    // numbers; none if unset
 )
 
@@ -46,6 +49,10 @@ const (
 
 // UnmaskedInUserNamespace is a value of [PodProcMount].
 const UnmaskedInUserNamespace = "UnmaskedInUserNamespace"
+
+// Unread is a value of any field: it stands for those of containers that nobody reads, because the Pod has too many. No rule of a workload permits
+// it, and each rule of a bound forbids it.
+const Unread = "(not read)"
 
 // PodFields lists the fields that authors may name, in the order of the schema.
 var PodFields = []PodField{

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// The Pod Security Standards of Kubernetes 1.37, as k8s.io/pod-security-admission v0.37.0 tests them: package policy, a file check_*.go for
+// The Pod Security Standards of Kubernetes 1.37, as k8s.io/pod-security-admission v0.37.2 tests them: package policy, a file check_*.go for
 // each control, whose name stands beside it. A field without values must have none.
 var (
 	baseline = map[PodField][]string{

@@ -263,7 +263,8 @@ func (w *Workload) Closure(p Plane) (Closure, bool) {
 // Policy is what a policy repository means: the one intermediate representation. Each list is flat and sorted by name, and
 // nobody changes it after lowering; it may be read concurrently.
 type Policy struct {
-	Cluster    string      `json:"cluster,omitempty"` // the cluster it is compiled for, or ""
+	Cluster    string      `json:"cluster,omitempty"`  // the cluster it is compiled for, or ""
+	Admission  Admission   `json:"admission,omitzero"` // with what the cluster replaces
 	Budget     Budget      `json:"budget,omitzero"`
 	Folders    []Folder    `json:"folders,omitempty"`
 	Workloads  []Workload  `json:"workloads"`

@@ -13,6 +13,9 @@
 //	node/<workload>.json     a [schema.Workload] without positions and reasons: what a node puts in force
 //	policy/<kind>.json       bounds, gates, exceptions and so on, as package schema has them, without positions
 //	admission/<name>.yaml    objects for the Kubernetes API server
+//	admission/order.json     [Order]: in which order they are applied
+//	network/<workload>.yaml  a NetworkPolicy, or a CiliumNetworkPolicy, for the Pods of a workload
+//	network.json             [Withheld]: the planes for which there is none because of another workload
 package bundle
 
 import (
@@ -51,6 +54,7 @@ const (
 	NodeDir      = "node"
 	PolicyDir    = "policy"
 	AdmissionDir = "admission"
+	NetworkDir   = "network"
 	BlobsDir     = "blobs/sha256" // of a bundle on disk: the content of every file, by digest
 )
 
@@ -109,6 +113,19 @@ func (b *Bundle) Each(paths []string, f func(path string, data []byte) error) er
 	return b.source.Each(paths, f)
 }
 
+// NetworkNotes is the path of [Withheld]. A bundle in which nothing is withheld has no such file.
+const NetworkNotes = "network.json"
+
+// Withheld says, by workload and plane, for which planes a policy of the network, which the workload alone would have, is not made, or is
+// wider: another workload may select the same Pods.
+type Withheld map[string]map[schema.Plane]Withholding
+
+// Withholding is one entry of [Withheld].
+type Withholding struct {
+	For  string `json:"for"`            // the other workload
+	Wide bool   `json:"wide,omitempty"` // it is made, without restricting names and requests
+}
+
 // PolicyTable is the path of the rule table of what no workload states. No workload has a name that begins with "_".
 const PolicyTable = RulesDir + "/_policy.json"
 
@@ -140,6 +157,7 @@ const (
 	KindCluster     = "cluster"
 	KindFolder      = "folder"
 	KindTest        = "test"
+	KindAdmission   = "admission"
 	KindBudget      = "budget"
 	KindBuiltin     = "builtin" // what holds without a line of policy; in no table
 )
@@ -338,6 +356,22 @@ func (b *Bundle) RuleTables() ([]RuleTable, error) {
 		tables = append(tables, t)
 	}
 	return tables, nil
+}
+
+// Withheld reads what is withheld from the network, which may be nothing.
+func (b *Bundle) Withheld() (Withheld, error) {
+	w := Withheld{}
+	if !slices.ContainsFunc(b.Manifest.Files, func(f File) bool { return f.Path == NetworkNotes }) {
+		return w, nil
+	}
+	data, err := b.Open(NetworkNotes)
+	if err != nil {
+		return w, err
+	}
+	if err := json.Unmarshal(data, &w); err != nil {
+		return w, fmt.Errorf("%w: %s: %w", ErrDamaged, NetworkNotes, err)
+	}
+	return w, nil
 }
 
 // RuleTable reads one rule table.

@@ -12,27 +12,31 @@ import (
 	"github.com/writ-sec/writ/schema"
 )
 
+const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 // The vocabulary.
 var (
 	capabilities  = []string{"CAP_NET_RAW", "CAP_SYS_ADMIN", "CAP_KILL"}
 	signers       = []string{"ci", "release"}
 	gates         = []string{"strict", "loose"}
-	imagePatterns = []string{"nginx", "r.example.com/**", "r.example.com/shop/*", "r.example.com/*/app:v1", "app"}
-	images        = []string{"nginx", "nginx:1", "app", "r.example.com/shop/app:v1", "r.example.com/bank/app", "NGINX", ""}
-	namePatterns  = []string{"api.example.com", "*.example.com", "**.example.com", "**.com", "API.example.com."}
-	names         = []string{"api.example.com", "API.EXAMPLE.COM.", "x.api.example.com", "example.com", "a..com", ""}
-	cidrs         = []string{"10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "::/0", "fd00::/8", "10.1.0.1/32"}
-	addresses     = []string{"10.1.0.1", "10.2.0.1", "192.0.2.1", "::ffff:10.1.0.1", "fd00::1", "fd00::1%eth0", ""}
-	ports         = []string{"*", "443", "8000-8100", "web", "80"}
-	portNumbers   = []int{443, 8000, 8100, 8101, 80, 0}
-	portNames     = []string{"", "web", "db"}
-	httpPaths     = []string{"/", "/**", "/v1/*", "/v1/**/pay", "/v1/", "/v1/pay*"}
-	requestPaths  = []string{"/", "/v1/pay", "/v1/x/pay", "/v1/", "/v1/x/../pay?q=1", "/v1%2Fpay", "/v1//pay", "/../v1/pay", "/v1/%70ay", "v1"}
-	hosts         = []string{"api.example.com", "api.example.com:443", "a@b.example.com", ""}
-	calls         = []string{"shop.Orders/Get", "shop.Orders/*", "shop.Carts/Get"}
-	userIDs       = []string{"0", "1000", "1001"}
-	hostPatterns  = []string{"/var/run/docker.sock", "/data/*", "/data/**", "/**/log"}
-	hostPaths     = []string{"/var/run", "/data/a", "/data/a/", "/data", "/", "/var/log", "data", "/var/../etc"}
+	imagePatterns = []string{"nginx", "r.example.com/**", "r.example.com/shop/*", "r.example.com/*/app:v1", "app", "**", "**:latest", "**/app", "**@*", "r.example.com/**@*",
+		"app:v1@*"}
+	images = []string{"nginx", "nginx:1", "app", "r.example.com/shop/app:v1", "r.example.com/bank/app", "NGINX", "",
+		"app:v1@" + someDigest, "r.example.com/shop/app@" + someDigest}
+	namePatterns = []string{"api.example.com", "*.example.com", "**.example.com", "**.com", "API.example.com."}
+	names        = []string{"api.example.com", "API.EXAMPLE.COM.", "x.api.example.com", "example.com", "a..com", ""}
+	cidrs        = []string{"10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "::/0", "fd00::/8", "10.1.0.1/32"}
+	addresses    = []string{"10.1.0.1", "10.2.0.1", "192.0.2.1", "::ffff:10.1.0.1", "fd00::1", "fd00::1%eth0", ""}
+	ports        = []string{"*", "443", "8000-8100", "web", "80"}
+	portNumbers  = []int{443, 8000, 8100, 8101, 80, 0}
+	portNames    = []string{"", "web", "db"}
+	httpPaths    = []string{"/", "/**", "/v1/*", "/v1/**/pay", "/v1/", "/v1/pay*"}
+	requestPaths = []string{"/", "/v1/pay", "/v1/x/pay", "/v1/", "/v1/x/../pay?q=1", "/v1%2Fpay", "/v1//pay", "/../v1/pay", "/v1/%70ay", "v1"}
+	hosts        = []string{"api.example.com", "api.example.com:443", "a@b.example.com", ""}
+	calls        = []string{"shop.Orders/Get", "shop.Orders/*", "shop.Carts/Get"}
+	userIDs      = []string{"0", "1000", "1001"}
+	hostPatterns = []string{"/var/run/docker.sock", "/data/*", "/data/**", "/**/log"}
+	hostPaths    = []string{"/var/run", "/data/a", "/data/a/", "/data", "/", "/var/log", "data", "/var/../etc"}
 )
 
 // values are what the fields of a Pod can be: in a Pod, and in a rule.

@@ -53,32 +53,62 @@ func Binary(t testing.TB, name, howToGet string) string {
 	return path
 }
 
-// cueVersion finds the version of the cue command in the module that it is built from.
-var cueVersion = regexp.MustCompile(`(?m)^\s*cuelang\.org/go (v\S+)`)
+// tool is a program that make builds of a module below .ci, into a folder below .cache/tools that bears its version.
+type tool struct {
+	dir    string // below .ci, and the first part of the folder's name
+	module string // whose version counts
+	target string // of make
+}
+
+var cue = tool{dir: "cue", module: "cuelang.org/go", target: "cue"}
+
+// servers are the programs of a Kubernetes cluster.
+var servers = map[string]tool{
+	"etcd":                    {dir: "etcd", module: "go.etcd.io/etcd/server/v3", target: "kube"},
+	"kube-apiserver":          {dir: "kube", module: "k8s.io/kubernetes", target: "kube"},
+	"kube-controller-manager": {dir: "kube", module: "k8s.io/kubernetes", target: "kube"},
+	"gatekeeper":              {dir: "gatekeeper", module: "github.com/open-policy-agent/gatekeeper/v3", target: "kube"},
+}
 
 // Cue returns the path of the cue command that make cue builds, or skips the test. It is of the version in .ci/cue/go.mod; the one in PATH,
 // if any, is not used.
 func Cue(t testing.TB) string {
+	t.Helper()
+	return cue.path(t, "cue")
+}
+
+// Server returns the path of a program of a Kubernetes cluster that make kube builds, or skips the test: etcd, kube-apiserver,
+// kube-controller-manager, or gatekeeper, beside which its gatekeeper.yaml lies.
+func Server(t testing.TB, name string) string {
+	t.Helper()
+	server, ok := servers[name]
+	if !ok {
+		t.Fatalf("make kube builds no %q", name)
+	}
+	return server.path(t, name)
+}
+
+func (tool tool) path(t testing.TB, name string) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		mod, err := os.ReadFile(filepath.Join(dir, ".ci", "cue", "go.mod"))
+		mod, err := os.ReadFile(filepath.Join(dir, ".ci", tool.dir, "go.mod"))
 		if err != nil {
 			continue
 		}
-		m := cueVersion.FindSubmatch(mod)
+		m := regexp.MustCompile(`(?m)^\s*(?:require )?` + regexp.QuoteMeta(tool.module) + ` (v\S+)`).FindSubmatch(mod)
 		if m == nil {
-			t.Fatalf("%s/.ci/cue/go.mod names no version of cuelang.org/go", dir)
+			t.Fatalf("%s/.ci/%s/go.mod names no version of %s", dir, tool.dir, tool.module)
 		}
-		path := filepath.Join(dir, ".cache", "tools", "cue-"+string(m[1]), "cue")
+		path := filepath.Join(dir, ".cache", "tools", tool.dir+"-"+string(m[1]), name)
 		if _, err := os.Stat(path); err != nil {
 			break
 		}
 		return path
 	}
-	Skip(t, "needs the cue command: run make cue")
+	Skip(t, "needs the program "+name+": run make "+tool.target)
 	return ""
 }
