@@ -4,237 +4,189 @@
 package gatekeepertest
 
 import (
-	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
-
-	admissionv1 "k8s.io/api/admission/v1"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/writ-sec/writ/schema"
+	"github.com/writ-sec/writ/schema/manifest"
+	"github.com/writ-sec/writ/schema/schematest"
+	"github.com/writ-sec/writ/schema/testneed"
 )
 
-// dates are those on which generated modes change; instants lie before, between, at and after them.
-var (
-	dates    = []string{"2027-01-31", "2027-06-30T12:00:00Z"}
-	afterAll = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	instants = []time.Time{{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2027, 1, 31, 23, 59, 59, 0, time.UTC),
-		time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC), time.Date(2027, 6, 30, 12, 0, 0, 0, time.UTC), afterAll}
-)
-
-// generator makes policies and Pods from few names, so that they meet often.
-type generator struct{ *rand.Rand }
-
-func (g generator) pick(from ...string) string { return from[g.IntN(len(from))] }
-
-func (g generator) reference(wild bool) string {
-	segment := func() string {
-		if wild && g.IntN(3) == 0 {
-			return g.pick("*", "**", "p*", "*y", "a*b")
-		}
-		return g.pick("a", "b", "pay", "ab", "library", "a.b", "a__b")
-	}
-	s := g.pick("", "", "docker.io/", "index.docker.io/", "r.example.com/", "R.example.com/", "r.example.com:5000/", "localhost/")
-	for i := range 1 + g.IntN(3) {
-		if i > 0 {
-			s += "/"
-		}
-		s += segment()
-	}
-	if g.IntN(3) == 0 {
-		s += ":" + g.pick("latest", "v1", "v2")
-	}
-	if g.IntN(6) == 0 {
-		s += "@" + g.pick(digest, strings.Replace(digest, "0", "1", 1))
-	}
-	if !wild && g.IntN(12) == 0 { // damage it
-		at := g.IntN(len(s) + 1)
-		s = s[:at] + g.pick("/", ":", "@", "A", ".", "-", "_", "*", "ä", " ", "\n") + s[at:]
-	}
-	return s
+// coverage counts what came up.
+type coverage struct {
+	mu              sync.Mutex
+	cases, denied   int
+	permits, denies map[string]int // by field of a rule that was judged, or by reason
 }
 
-func (g generator) labels() map[string]string {
-	m := map[string]string{}
-	for range g.IntN(3) {
-		m[g.pick("app", "tier", "example.com/x")] = g.pick("a", "b", "")
+// note counts a case: which fields rules of workloads that select the Pod speak of, and which of them were violated.
+func (c *coverage) note(p *schema.Policy, namespace string, o object, found []finding) {
+	pod, ok := manifest.Builtin().Of(o, namespace)
+	if !ok {
+		return
 	}
-	return m
-}
-
-// mode is one word, or a change on a date.
-func (g generator) mode() any {
-	modes := []string{"learn", "audit", "enforce"}
-	now := g.IntN(len(modes))
-	if g.IntN(3) > 0 {
-		return modes[now]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cases++
+	if len(found) > 0 {
+		c.denied++
 	}
-	then := (now + 1 + g.IntN(2)) % len(modes)
-	return map[string]string{"now": modes[now], "then": modes[then], "after": g.pick(dates...)}
-}
-
-// expressions are conditions that some Pod meets: of a label that has a literal value there is none.
-func (g generator) expressions(labels map[string]string) map[string]any {
-	all := map[string]any{}
-	for range g.IntN(3) {
-		key, x := g.pick("app", "tier", "example.com/x", "none"), map[string]any{}
-		if _, literal := labels[key]; literal {
+	violated := map[string]bool{}
+	for _, f := range found {
+		c.denies[string(f.reason)]++
+		violated[f.rule] = true
+	}
+	for i := range p.Workloads {
+		w := &p.Workloads[i]
+		if _, closed := w.Closure(schema.PlanePod); !closed || !w.Match.Selects(schema.Subject{Namespace: pod.Namespace, Labels: pod.Labels}) {
 			continue
 		}
-		set := func(values ...string) map[string]any {
-			m := map[string]any{}
-			for _, v := range values {
-				m[v] = struct{}{}
-			}
-			return m
-		}
-		switch g.IntN(6) {
-		case 0:
-			x["in"] = set(g.pick("a", "b", ""), g.pick("a", "b", "c"))
-		case 1:
-			x["notIn"] = set(g.pick("a", "b", ""), g.pick("a", "b", "c"))
-		case 2:
-			x["exists"] = g.IntN(2) == 0
-		case 3:
-			x["in"], x["notIn"] = set("a", "b", ""), set(g.pick("a", "b", "c"))
-		case 4:
-			x["notIn"], x["exists"] = set(g.pick("a", "b", "")), true
-		case 5:
-			x["notIn"] = set("a")
-		}
-		all[key] = x
-	}
-	return all
-}
-
-// match selects by what admission knows, and by one field at least.
-func (g generator) match() map[string]any {
-	labels := g.labels()
-	match := map[string]any{"labels": labels}
-	if namespace := g.pick("shop", "shop", "web", ""); namespace != "" {
-		match["namespace"] = namespace
-	}
-	if expressions := g.expressions(labels); len(expressions) > 0 {
-		match["expressions"] = expressions
-	}
-	if g.IntN(4) == 0 {
-		match["container"] = g.pick("c0", "c1", "c*", "*", "*-2", "*c*", "c*3", "d*", "c-2", "c0*")
-	}
-	if len(match) == 1 && len(labels) == 0 {
-		match["namespace"] = "shop"
-	}
-	return match
-}
-
-// pod has up to most containers, some with a name of several words.
-func (g generator) pod(most int) *corev1.Pod {
-	var images []string
-	for range 1 + g.IntN(most) {
-		images = append(images, g.reference(false))
-	}
-	pod := newPod(g.pick("shop", "web", "other"), g.labels(), images...)
-	for i := range pod.Spec.EphemeralContainers {
-		pod.Spec.EphemeralContainers[i].Name = strings.Replace(pod.Spec.EphemeralContainers[i].Name, "c", g.pick("c", "c-", "side-c"), 1)
-	}
-	return pod
-}
-
-func (g generator) policy(workloads int) string {
-	var b strings.Builder
-	b.WriteString("package policy\n")
-	for i := range workloads {
-		from := map[string]any{}
-		for range g.IntN(6) {
-			ref := g.reference(true)
-			if _, err := schema.ParseImagePattern(ref); err == nil {
-				from[ref] = struct{}{}
+		for _, r := range w.Rules {
+			switch {
+			case r.Verb != schema.VerbSet:
+			case violated[r.ID.String()]:
+				c.denies[r.Object]++
+			default:
+				c.permits[r.Object]++
 			}
 		}
-		w := map[string]any{"match": g.match(), "shared": true, "mode": g.mode(), "image": map[string]any{"from": from}}
-		if g.IntN(3) == 0 {
-			w["owner"] = "team-a"
-		}
-		data, err := json.Marshal(w)
-		if err != nil {
-			panic(err)
-		}
-		fmt.Fprintf(&b, "workload: w%d: %s\n", i, data)
 	}
-	return b.String()
 }
 
-// TestGenerated compares the engine with Judge on at least 5,000 Pods of up to four containers. Policies are compiled for an instant or for none.
-func TestGenerated(t *testing.T) {
-	g := generator{rand.New(rand.NewPCG(1, 2))}
+func newCoverage() *coverage { return &coverage{permits: map[string]int{}, denies: map[string]int{}} }
+
+// check holds that each field and each reason came up, on both sides, and that neither answer was rare.
+func (c *coverage) check(t *testing.T, cases int) {
+	t.Helper()
+	fields := []string{}
+	for _, f := range schema.PodFields {
+		fields = append(fields, string(f))
+	}
+	for _, r := range schema.ProfileRules("restricted") {
+		fields = append(fields, r.Object)
+	}
+	for _, f := range fields {
+		if c.permits[f] < 20 || c.denies[f] < 20 {
+			t.Errorf("%s: %d Pods that a rule permits, %d that it does not; want both often", f, c.permits[f], c.denies[f])
+		}
+	}
+	for _, r := range []schema.Reason{schema.ReasonNoRule, schema.ReasonReference, schema.ReasonField, schema.ReasonBound, schema.ReasonRequire} {
+		if c.denies[string(r)] < 100 {
+			t.Errorf("reason %s came up %d times", r, c.denies[string(r)])
+		}
+	}
+	t.Logf("%d cases, %d with a violation", c.cases, c.denied)
+	if c.cases < cases || c.denied < c.cases/10 || c.denied > c.cases*95/100 {
+		t.Errorf("%d cases, %d with a violation; want at least %d, and both answers often", c.cases, c.denied, cases)
+	}
+}
+
+// run compares many objects under many policies.
+func (c *coverage) run(t *testing.T, seed uint64, policies, objects int) {
+	g := newGenerator(seed)
 	e := newEngine(t)
-	cases, denied := 0, 0
-	for round := range 60 {
-		workloads, most := 1+g.IntN(12), 4
-		if round%20 == 19 {
-			workloads, most = 450, 1 // namespaces of many workloads, which have a section for each label
-		}
+	for round := range policies {
 		at := instants[round%len(instants)]
-		res := compileAt(t, g.policy(workloads), at)
-		e.load(t, res.Bundle)
-		p := policyOf(t, res)
-		for range 90 {
-			cases++
-			if compare(t, e, p, g.pod(most), at) > 0 {
-				denied++
-			}
+		var p *schema.Policy
+		switch {
+		case round%4 == 3:
+			p = schematest.Policy(g.Rand)
+			at = schematest.Instant(g.Rand)
+		case round%25 == 24: // namespaces of many workloads, which have a section for each label
+			p = g.policy(450)
+		default:
+			p = g.policy(8)
 		}
-	}
-	t.Logf("%d cases, %d with a violation", cases, denied)
-	if cases < 5000 || denied < cases/10 || denied > cases*95/100 {
-		t.Errorf("%d cases, %d with a violation; want at least 5000, and both answers often", cases, denied)
+		p = admitted(p)
+		e.loadPolicy(t, p, at)
+		for range objects {
+			namespace, o := g.pick("shop", "shop", "web", "other", ""), g.object()
+			if round%4 == 3 {
+				namespace = g.pick("shop", "bank", "other")
+			}
+			c.note(p, namespace, decoded(t, o), compare(t, e, p, namespace, o, at))
+		}
 	}
 }
 
-// TestSelection holds each part of a match by itself, with Pods that it selects and that it does not.
-func TestSelection(t *testing.T) {
-	type labels = map[string]string
-	tests := map[string]struct {
-		match  string
-		labels labels
-		want   []string // containers that have a violation, of c0, c1 and c2
-	}{
-		"in":                            {`expressions: app: in: {a: {}, b: {}}`, labels{"app": "b"}, []string{"c0", "c1", "c2"}},
-		"in, another value":             {`expressions: app: in: {a: {}, b: {}}`, labels{"app": "c"}, nil},
-		"in, no label":                  {`expressions: app: in: a: {}`, nil, nil},
-		"in, an empty value":            {`expressions: app: in: "": {}`, labels{"app": ""}, []string{"c0", "c1", "c2"}},
-		"in, an empty value, no label":  {`expressions: app: in: "": {}`, nil, nil},
-		"not in":                        {`expressions: app: notIn: a: {}`, labels{"app": "a"}, nil},
-		"not in, another value":         {`expressions: app: notIn: a: {}`, labels{"app": "b"}, []string{"c0", "c1", "c2"}},
-		"not in, no label":              {`expressions: app: notIn: a: {}`, nil, []string{"c0", "c1", "c2"}},
-		"exists":                        {`expressions: app: exists: true`, labels{"app": ""}, []string{"c0", "c1", "c2"}},
-		"exists, no label":              {`expressions: app: exists: true`, labels{"other": "a"}, nil},
-		"does not exist":                {`expressions: app: exists: false`, nil, []string{"c0", "c1", "c2"}},
-		"does not exist, and does":      {`expressions: app: exists: false`, labels{"app": ""}, nil},
-		"two, one does not hold":        {`expressions: {app: exists: true, tier: exists: true}`, labels{"app": "a"}, nil},
-		"a label and a condition":       {`labels: tier: "web", expressions: app: notIn: a: {}`, labels{"tier": "web"}, []string{"c0", "c1", "c2"}},
-		"a container":                   {`container: "c1"`, nil, []string{"c1"}},
-		"containers":                    {`container: "c*"`, nil, []string{"c0", "c1", "c2"}},
-		"a container that is not there": {`container: "c"`, nil, nil},
-		"a container and a condition":   {`container: "*2", expressions: app: exists: true`, labels{"app": "a"}, []string{"c2"}},
+// TestGenerated compares the engine with Judge.
+func TestGenerated(t *testing.T) {
+	generated(t, 0, 100)
+}
+
+// TestSoakGenerated does it a million times, with other seeds.
+func TestSoakGenerated(t *testing.T) {
+	testneed.Soak(t)
+	generated(t, 1000, 1700)
+}
+
+func generated(t *testing.T, first uint64, policies int) {
+	c := newCoverage()
+	t.Run("group", func(t *testing.T) {
+		for seed := first; seed < first+4; seed++ {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				c.run(t, seed, policies, 150)
+			})
+		}
+	})
+	if !t.Failed() {
+		c.check(t, policies*500)
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			e := newEngine(t)
-			res := compile(t, "package policy\nworkload: w: {match: {"+test.match+"}, mode: \"enforce\", image: from: good: {}}\n")
-			e.load(t, res.Bundle)
-			pod := newPod("shop", test.labels, "bad", "bad", "bad")
-			compare(t, e, policyOf(t, res), pod, time.Time{})
-			var got []string
-			for _, f := range found(t, e.review(t, request(t, admissionv1.Create, pod, nil))) {
-				got = append(got, f.container)
-			}
-			if !slices.Equal(got, test.want) {
-				t.Errorf("violations of %v; want %v", got, test.want)
-			}
-		})
+}
+
+// TestCompiled compares the engine with Judge under policies that are stated and compiled, in which bounds and workloads do not contradict each other.
+func TestCompiled(t *testing.T) {
+	g := newGenerator(7)
+	e := newEngine(t)
+	c := newCoverage()
+	bounds := 0
+	for round := range 24 {
+		at := instants[round%len(instants)]
+		stated := statable(g.policy(8))
+		text := source(stated)
+		res, err := tryCompile(t, text, at)
+		if err != nil && strings.Contains(err.Error(), "is what bound") {
+			stated.Bounds = nil
+			text = source(stated)
+			res, err = tryCompile(t, text, at)
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		bounds += len(stated.Bounds)
+		e.load(t, res.Bundle)
+		p := admitted(policyOf(t, res))
+		for range 100 {
+			namespace, o := g.pick("shop", "shop", "web", "other"), g.object()
+			c.note(p, namespace, decoded(t, o), compare(t, e, p, namespace, o, at))
+		}
+	}
+	if t.Logf("%d cases, %d bounds", c.cases, bounds); bounds < 8 {
+		t.Errorf("only %d bounds", bounds)
+	}
+}
+
+// TestTenThousand compares Pods of very many containers.
+func TestTenThousand(t *testing.T) {
+	e := newEngine(t)
+	res := compile(t, `package policy
+workload: w: {match: namespace: "shop", mode: "enforce", image: from: "a": {}, pod: {profile: "restricted", addCapabilities: KILL: {}}}
+bound: b: {mode: "audit", never: {image: "b": {}, pod: runAsUser: "0": {}}, require: workload: true}
+`)
+	e.load(t, res.Bundle)
+	p := admitted(policyOf(t, res))
+	for _, namespace := range []string{"shop", "other"} {
+		var list []any
+		for i := range 10_000 {
+			list = append(list, object{"name": fmt.Sprint("c", i), "image": []string{"a", "b", "A", ""}[i%4], "securityContext": object{"runAsUser": i % 3}})
+		}
+		o := object{"apiVersion": "v1", "kind": "Pod", "metadata": object{"name": "p"}, "spec": object{"containers": list}}
+		if found := compare(t, e, p, namespace, o, instants[1]); len(found) < 3 {
+			t.Errorf("namespace %s: %v", namespace, found)
+		}
 	}
 }
