@@ -14,31 +14,46 @@ import (
 // Errors of w are not reported; w is a log or a buffer.
 func RenderGitHub(w io.Writer, ds []Diagnostic) {
 	for _, d := range ds {
-		command, title := "error", "writ"
 		if d.Code != "" {
-			command, title = "warning", "writ "+d.Code
+			writeAnnotation(w, "warning", "writ "+d.Code, d)
+		} else {
+			writeAnnotation(w, "error", "writ", d)
 		}
-		var properties []string
-		add := func(name, value string) { properties = append(properties, name+"="+githubProperty.Replace(value)) }
-		if d.Pos.File != "" {
-			add("file", d.Pos.File)
-		}
-		if d.Pos.Line > 0 {
-			add("line", fmt.Sprint(d.Pos.Line))
-			if col := utf16Column(d); col > 0 {
-				add("col", fmt.Sprint(col))
-			}
-		}
-		add("title", escape(title))
-		text := escape(d.Msg)
-		if d.Path != "" {
-			text = escape(d.Path) + ": " + text
-		}
-		if d.Hint != "" {
-			text += "\nhint: " + escape(d.Hint)
-		}
-		fmt.Fprintf(w, "::%s %s::%s\n", command, strings.Join(properties, ","), githubMessage.Replace(text))
 	}
+}
+
+// RenderGitHubFindings does with findings what [RenderGitHub] does with diagnostics; a note is a notice there.
+func RenderGitHubFindings(w io.Writer, fs []Finding) {
+	for _, f := range fs {
+		command := string(f.Level)
+		if f.Level == LevelNote {
+			command = "notice"
+		}
+		writeAnnotation(w, command, "writ "+f.Rule, f.Diagnostic)
+	}
+}
+
+func writeAnnotation(w io.Writer, command, title string, d Diagnostic) {
+	var properties []string
+	add := func(name, value string) { properties = append(properties, name+"="+githubProperty.Replace(value)) }
+	if d.Pos.File != "" {
+		add("file", d.Pos.File)
+	}
+	if d.Pos.Line > 0 {
+		add("line", fmt.Sprint(d.Pos.Line))
+		if col := utf16Column(d); col > 0 {
+			add("col", fmt.Sprint(col))
+		}
+	}
+	add("title", escape(title))
+	text := escape(d.Msg)
+	if d.Path != "" {
+		text = escape(d.Path) + ": " + text
+	}
+	if d.Hint != "" {
+		text += "\nhint: " + escape(d.Hint)
+	}
+	fmt.Fprintf(w, "::%s %s::%s\n", command, strings.Join(properties, ","), githubMessage.Replace(text))
 }
 
 // What the runner decodes in messages and in properties (actions/toolkit, packages/core/src/command.ts).

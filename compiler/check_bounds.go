@@ -22,6 +22,7 @@ type limitIndex struct {
 	rules []*schema.Rule
 	paths *patternIndex // exec and file; of valid patterns, in the order of rules
 	pos   []schema.Pos
+	never bool
 }
 
 func limitsOf(b *schema.Bound) *boundLimits {
@@ -32,6 +33,7 @@ func limitsOf(b *schema.Bound) *boundLimits {
 	}
 	for plane, rules := range byPlane {
 		l.never[plane] = newLimitIndex(plane, rules, nil)
+		l.never[plane].never = true
 	}
 	for _, limit := range b.Only {
 		l.only[limit.Plane] = newLimitIndex(limit.Plane, limit.Rules, limit.Pos)
@@ -87,7 +89,18 @@ func (x *limitIndex) meeting(r *schema.Rule, work *int) *schema.Rule {
 		}
 		return nil
 	}
-	return x.find(func(limit *schema.Rule) bool { return ruleMeets(limit, r, work) })
+	return x.find(func(limit *schema.Rule) bool { return !(x.never && aboutTags(limit, r)) && ruleMeets(limit, r, work) })
+}
+
+// aboutTags reports whether a limit speaks of tags or digests alone and a rule of neither. A pattern cannot say "any tag but this one", so there is
+// nothing that its author could narrow.
+func aboutTags(limit, r *schema.Rule) bool {
+	if r.Plane != schema.PlaneImage {
+		return false
+	}
+	l, errL := schema.ParseImagePattern(limit.Object)
+	p, errP := schema.ParseImagePattern(r.Object)
+	return errL == nil && errP == nil && tagAlone(l) && p.Tag == ""
 }
 
 func (x *limitIndex) find(ok func(*schema.Rule) bool) *schema.Rule {
@@ -131,9 +144,12 @@ func ruleMeets(limit, r *schema.Rule, work *int) bool {
 	return false
 }
 
-// podValueIn reports whether a bound lists a value of a Pod's field. Paths are patterns.
+// podValueIn reports whether a bound lists a value of a Pod's field. Paths are patterns, and who adds all capabilities adds the listed ones.
 func podValueIn(limit *schema.Rule, v string, work *int) bool {
-	if limit.Object != string(schema.PodHostPaths) {
+	switch {
+	case limit.Object == string(schema.PodAddCapabilities) && v == "ALL":
+		return len(limit.Values) > 0
+	case limit.Object != string(schema.PodHostPaths):
 		return slices.Contains(limit.Values, v)
 	}
 	return slices.ContainsFunc(limit.Values, func(l string) bool { return bothPaths(l, v) && coversAny([]string{l}, v, work) })
@@ -277,6 +293,9 @@ func (b *boundCheck) open() {
 		if x == nil || plane == schema.PlaneImage && b.bound.Require.Image || b.requires(plane) {
 			continue
 		}
+		if plane == schema.PlaneImage && outsideAdmission(&b.c.w.Match) {
+			continue
+		}
 		if cl, closed := b.c.w.Closure(plane); !closed || plane == schema.PlaneImage && !cl.Names(schema.VerbRun) {
 			b.c.warn(codeOpen, nil, "does not mention %s, so everything is allowed, and %s limits it at %s; want rules within the bound, or %s: {} for none",
 				ruleField(plane), b.name, posText(b.placeOf(x)), ruleField(plane))
@@ -311,17 +330,20 @@ func (b *boundCheck) require() {
 		verb  schema.Verb
 		field string
 	}{{q.Image, schema.VerbRun, "image.from"}, {q.SignedBy, schema.VerbSigned, "image.signedBy"}, {q.Gate, schema.VerbPass, "image.gate"}} {
-		if f.want && (image.Plane == "" || !image.Names(f.verb)) {
+		if f.want && !outsideAdmission(&w.Match) && (image.Plane == "" || !image.Names(f.verb)) {
 			missing(f.field)
 		}
 	}
-	if q.Profile != "" && slices.Index(schema.Profiles, w.Profile) < slices.Index(schema.Profiles, q.Profile) {
+	if q.Profile != "" && !outsideAdmission(&w.Match) && w.Match.Container == "" && slices.Index(schema.Profiles, w.Profile) < slices.Index(schema.Profiles, q.Profile) {
 		b.c.fail(b.profileWay(), "pod.profile is %q, and %s requires %q at %s; want that or a stricter one", w.Profile, b.name, q.Profile, posText(b.bound.Pos))
 	}
 	if q.Why {
 		b.requireReasons()
 	}
 }
+
+// outsideAdmission reports whether a match selects what passes no admission, so that neither images nor Pods can be spoken of there.
+func outsideAdmission(m *schema.Match) bool { return m.Host || m.Cgroup != "" }
 
 func (b *boundCheck) profileWay() []string {
 	if b.c.s.has("pod", "profile") {

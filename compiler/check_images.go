@@ -54,16 +54,23 @@ func (r *report) imagePattern(where []string, what, pattern string) (schema.Imag
 
 // imageTagCovers reports whether every tag and digest that narrow accepts is accepted by broad.
 func imageTagCovers(broad, narrow schema.ImagePattern) bool {
-	return (broad.Tag == "" || broad.Tag == narrow.Tag) && (broad.Digest == "" || broad.Digest == narrow.Digest)
+	return (broad.Tag == "" || broad.Tag == narrow.Tag) &&
+		(broad.Digest == "" || broad.Digest == narrow.Digest || broad.Digest == schema.AnyDigest && narrow.Digest != "")
 }
 
 // imageCovers reports whether every image that narrow matches is matched by broad.
 func imageCovers(broad, narrow schema.ImagePattern, work *int) bool {
-	return broad.Host == narrow.Host && imageTagCovers(broad, narrow) && coversAny([]string{"/" + broad.Path}, "/"+narrow.Path, work)
+	return (broad.Host == "" || broad.Host == narrow.Host) && imageTagCovers(broad, narrow) && coversAny([]string{"/" + broad.Path}, "/"+narrow.Path, work)
 }
 
 // imageMeets reports whether some image can be matched by both.
 func imageMeets(a, b schema.ImagePattern, work *int) bool {
-	return a.Host == b.Host && (a.Tag == "" || b.Tag == "" || a.Tag == b.Tag) &&
-		(a.Digest == "" || b.Digest == "" || a.Digest == b.Digest) && meetsWithin("/"+a.Path, "/"+b.Path, work)
+	open := func(digest string) bool { return digest == "" || digest == schema.AnyDigest }
+	return (a.Host == "" || b.Host == "" || a.Host == b.Host) && (a.Tag == "" || b.Tag == "" || a.Tag == b.Tag) &&
+		(open(a.Digest) || open(b.Digest) || a.Digest == b.Digest) && meetsWithin("/"+a.Path, "/"+b.Path, work)
+}
+
+// tagAlone reports whether a pattern speaks of a tag or of digests, and of every repository of every registry.
+func tagAlone(p schema.ImagePattern) bool {
+	return p.Host == "" && p.Path == "**" && p.Tag+p.Digest != ""
 }

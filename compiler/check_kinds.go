@@ -38,6 +38,7 @@ func checkKinds(p *schema.Policy, of func(kind, name string) stated, sc *scope) 
 	each(k, "cluster", p.Clusters, func(v *schema.Cluster) string { return v.Name }, (*report).cluster)
 	keys := &ruleKeys{p: p}
 	each(k, "test", p.Tests, func(v *schema.Test) string { return v.Name }, func(r *report, v *schema.Test) { r.test(v, keys) })
+	k.admission()
 	k.budget()
 	k.unused()
 	return k.errs, k.warnings

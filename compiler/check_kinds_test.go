@@ -34,6 +34,7 @@ func TestSaid(t *testing.T) {
 		{`gate: g: grace: "7y"`, `grace "7y" is not a duration; want such as "90s", "15m" or "168h"`},
 		{`signer: s: keyless: {issuer: "https://a.net", identity: " a"}`, `keyless.identity " a" begins or ends with a space; want the subject of the certificate`},
 		{`signer: s: key: "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VuAyEAhSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=\n-----END PUBLIC KEY-----\n"`, "is of a kind that signs no images (*ecdh.PublicKey); want ECDSA, Ed25519 or RSA"},
+		{`admission: makers: {` + many(maxMakers+1, "\"a.net/K%d\": path: \"spec\",") + `}`, "a.cue:2:12: admission: makers has 33 kinds; want at most 32"},
 		{`workload: w: {match: namespace: "a", exec: "/a": parent: {` + many(maxParents+1, "\"/p%d\": {},") + `}}`, `exec "/a" has 257 parents; want at most 256: name their folder`},
 		{`workload: w: {match: namespace: "a", pod: addCapabilities: X: {}}`, `pod.addCapabilities "X" is not one of its values; want a capability such as "NET_BIND_SERVICE", or "ALL"`},
 		{`workload: w: {match: namespace: "a", pod: volumes: zzz: {}}`, `pod.volumes "zzz" is not one of its values; want a type of volume such as "configMap"`},
@@ -93,10 +94,10 @@ func TestDelegationOfBounds(t *testing.T) {
 	}
 }
 
-func TestBudgetStandsAtTheRoot(t *testing.T) {
+func TestStandsAtTheRoot(t *testing.T) {
 	of := func(kind, _ string) stated { return stated{kind: kind, folder: "shop"} }
 	errs, _ := checkKinds(&schema.Policy{}, of, newScope(&schema.Policy{}, nil, nil))
-	if got := lines(errs); got != "budget: stands in folder \"shop\"; want it at the root: it holds for the whole policy\n" {
+	if got := lines(errs); got != "admission: stands in folder \"shop\"; want it at the root: it holds for the whole policy\nbudget: stands in folder \"shop\"; want it at the root: it holds for the whole policy\n" {
 		t.Error(got)
 	}
 }

@@ -17,11 +17,29 @@ func (r *report) bound(b *schema.Bound) {
 	r.match(&b.Match, true)
 	r.modeOf(b.Mode, b.Then, b.After)
 	r.limits([]string{"never"}, b.Never)
+	r.neverApplies(b)
 	for _, l := range b.Only {
 		r.limits([]string{"only"}, l.Rules)
 	}
 	if len(b.Never) == 0 && len(b.Only) == 0 && b.Require == (schema.Require{}) {
 		r.warn(codeNoEffect, nil, "forbids nothing and requires nothing; want \"never\", \"only\" or \"require\"")
+	}
+}
+
+// neverApplies warns of what a bound says of images and Pods that its match keeps it from.
+func (r *report) neverApplies(b *schema.Bound) {
+	says := func(plane schema.Plane) bool {
+		return slices.ContainsFunc(b.Never, func(rule schema.Rule) bool { return rule.Plane == plane })
+	}
+	for _, plane := range []schema.Plane{schema.PlaneImage, schema.PlanePod} {
+		at := []string{"never", string(plane)}
+		switch {
+		case !says(plane):
+		case b.Match.Cgroup != "" || b.Match.Host:
+			r.warn(codeNoEffect, at, "%s never applies: the match selects by cgroup or host, and admission knows neither; want \"namespace\" or \"labels\"", dotted(at))
+		case plane == schema.PlanePod && b.Match.Container != "":
+			r.warn(codeNoEffect, at, "%s never applies: match.container selects containers, and a Pod is judged as a whole; want no \"container\"", dotted(at))
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func overlapping(all []*head) (errs, warnings []Diagnostic) {
 	o := overlapper{reported: map[*head]int{}}
 	stating := slices.DeleteFunc(slices.Clone(all), func(h *head) bool { return h.match.Zero() }) // an error of its own
 	slices.SortFunc(stating, func(a, b *head) int { return strings.Compare(a.name, b.name) })
-	o.within(stating)
+	pairing(o.pairs).within(stating)
 	return o.errs, o.warnings
 }
 
@@ -33,6 +33,10 @@ type overlapper struct {
 	reported       map[*head]int
 	errs, warnings []Diagnostic
 }
+
+// pairing is called with pairs of workloads that do not differ in what both state literally, each pair once at most: one workload, and
+// several others.
+type pairing func(a *head, others []*head)
 
 // namespaceKey stands for the namespace among the keys of labels; no label is called so.
 const namespaceKey = ""
@@ -52,44 +56,44 @@ func (h *head) literal(key string) (string, bool) {
 }
 
 // within compares the workloads of a group with each other.
-func (o *overlapper) within(group []*head) {
+func (p pairing) within(group []*head) {
 	key, ok := dividing(group)
 	if !ok {
 		for i, a := range group {
-			o.pairs(a, group[i+1:])
+			p(a, group[i+1:])
 		}
 		return
 	}
 	byValue, rest := divide(group, key)
 	for _, value := range slices.Sorted(maps.Keys(byValue)) {
-		o.within(byValue[value])
-		o.between(rest, byValue[value])
+		p.within(byValue[value])
+		p.between(rest, byValue[value])
 	}
-	o.within(rest)
+	p.within(rest)
 }
 
 // between compares each workload of one group with each of another.
-func (o *overlapper) between(as, bs []*head) {
+func (p pairing) between(as, bs []*head) {
 	if len(as) == 0 || len(bs) == 0 {
 		return
 	}
 	key, ok := dividing(slices.Concat(as, bs))
 	if !ok || len(as)+len(bs) <= pairwise {
 		for _, a := range as {
-			o.pairs(a, bs)
+			p(a, bs)
 		}
 		return
 	}
 	aBy, aRest := divide(as, key)
 	bBy, bRest := divide(bs, key)
 	for _, value := range slices.Sorted(maps.Keys(aBy)) {
-		o.between(aBy[value], bBy[value])
-		o.between(aBy[value], bRest)
+		p.between(aBy[value], bBy[value])
+		p.between(aBy[value], bRest)
 	}
 	for _, value := range slices.Sorted(maps.Keys(bBy)) {
-		o.between(aRest, bBy[value])
+		p.between(aRest, bBy[value])
 	}
-	o.between(aRest, bRest)
+	p.between(aRest, bRest)
 }
 
 // dividing returns the key that most of a group state, with at least two values, if the group is big enough to gain by it.

@@ -70,15 +70,17 @@ func (r *report) podValues(where []string, field schema.PodField, values []strin
 func podValueWant(field schema.PodField, v string) string {
 	switch field {
 	case schema.PodServiceAccount:
-		if len(v) > 253 || !subdomainPart.MatchString(v) {
-			return "the name of a ServiceAccount"
+		if len(v) > 253 || !subdomainPart.MatchString(strings.ReplaceAll(v, "*", "a")) {
+			return `the name of a ServiceAccount, in which "*" is any run of characters`
 		}
 	case schema.PodAddCapabilities, schema.PodDropCapabilities:
 		return podCapabilityWant(v)
 	case schema.PodVolumes:
 		return wantAmong(v, volumeTypes, `a type of volume such as "configMap"`)
 	case schema.PodSeccomp, schema.PodAppArmor:
-		return wantAmong(v, profileTypes, quotedList(profileTypes, "or"))
+		if v != "" { // which is unset
+			return wantAmong(v, profileTypes, quotedList(profileTypes, "or"))
+		}
 	case schema.PodHostPorts:
 		return wantNumber(v, 1, 65535)
 	case schema.PodRunAsUser:
@@ -175,7 +177,7 @@ func profileForbids(level string, field schema.PodField, v string) bool {
 	case schema.PodHostPaths, schema.PodHostPorts:
 		return true
 	case schema.PodSeccomp, schema.PodAppArmor:
-		return v == "Unconfined"
+		return v == "Unconfined" || restricted && field == schema.PodSeccomp && v == ""
 	case schema.PodRunAsUser:
 		return restricted && v == "0"
 	}

@@ -131,6 +131,9 @@ func (c *workloadCheck) shadowedImages(rules []*schema.Rule, patterns []schema.I
 	names := make([]string, len(patterns))
 	for i, p := range patterns {
 		names[i] = "/" + p.Host + "/" + p.Path
+		if p.Host == "" {
+			names[i] = "/*/" + p.Path
+		}
 	}
 	// Several patterns may have one name and differ in the tag: the index knows the first of each, so those without come first.
 	order := make([]int, len(patterns))

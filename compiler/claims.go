@@ -24,7 +24,7 @@ const (
 // Enforcement says where a part of something stated is in force, and how strongly.
 type Enforcement struct {
 	Where   string `json:"where"`             // "kernel of the node", "admission", "compile"; "" where no enforcer is
-	Backend string `json:"backend,omitempty"` // "BPF LSM", "tracing", "Gatekeeper"
+	Backend string `json:"backend,omitempty"` // "BPF LSM", "tracing", "Gatekeeper", "ValidatingAdmissionPolicy"
 	Part    string `json:"part"`              // what of it, for the kernel in the words of writ-node probe
 	Claim   Claim  `json:"claim"`
 	// Then is the claim after the date After, where the mode changes on that date and the claim with it.
@@ -49,6 +49,7 @@ const (
 	backendLSM        = "BPF LSM"
 	backendTracing    = "tracing"
 	backendGatekeeper = "Gatekeeper"
+	backendVAP        = "ValidatingAdmissionPolicy"
 
 	whyNoEnforcer = "no enforcer in this version"
 	whyCompiles   = "no enforcer in this version; a rule that lies inside it does not compile"
@@ -58,6 +59,10 @@ const (
 	whyLate       = "the process is killed after the exec, before its first instruction"
 	whyScript     = "only the interpreter is seen; the script is seen by BPF LSM alone"
 	whyParent     = "from Linux 6.10; before it none: the caller's program is not known there, so a rule with a parent never allows"
+	whyWhole      = "a Pod is judged as a whole, so no container is selected by its name"
+	whyAdmission  = "at the making of a Pod, where the bundle's admission objects are applied"
+	whyNoAnswer   = "what it does not answer in time is admitted"
+	whyNoVerdict  = "what it cannot evaluate is admitted"
 	whyDated      = "the objects keep the mode that they were compiled with; compile again after the date"
 )
 
@@ -90,7 +95,16 @@ var claims = []claimLine{
 	{schema.VerbExec, withParents, on(whereKernel, backendTracing, "exec: parent", ClaimPrevent, whyParent)},
 	{schema.VerbExec, closingsOnly, on(whereKernel, backendTracing, "exec: mount made inside the container", ClaimPrevent, whyLate)},
 	{schema.VerbExec, closingsOnly, on(whereKernel, backendTracing, "exec: memfd and deleted programs", ClaimPrevent, whyLate)},
-	{schema.VerbRun, always, on(whereAdmission, backendGatekeeper, "image: from", ClaimPrevent, "at the making of a Pod, where the bundle's admission objects are applied")},
+	{schema.VerbRun, always, on(whereAdmission, backendGatekeeper, "image: from", ClaimPrevent, whyAdmission)},
+	{schema.VerbRun, always, on(whereAdmission, backendVAP, "image: from", ClaimPrevent, whyAdmission)},
+	{schema.VerbSet, always, on(whereAdmission, backendGatekeeper, "pod", ClaimPrevent, whyAdmission)},
+	{schema.VerbSet, always, on(whereAdmission, backendVAP, "pod", ClaimPrevent, whyAdmission)},
+}
+
+// demanded is what enforces that no Pod is without a workload.
+var demanded = []Enforcement{
+	on(whereAdmission, backendGatekeeper, "require: workload", ClaimPrevent, whyAdmission),
+	on(whereAdmission, backendVAP, "require: workload", ClaimPrevent, whyAdmission),
 }
 
 func on(where, backend, part string, c Claim, why string) Enforcement {
@@ -108,7 +122,7 @@ func Claims(s Stated) []Enforcement {
 	case "":
 		return s.claims()
 	case bundle.KindNever:
-		return []Enforcement{{Part: string(s.Plane), Claim: ClaimNone, Why: whyCompiles}}
+		return s.forbidden()
 	case bundle.KindPatch:
 		return []Enforcement{{Part: string(s.Plane), Claim: ClaimNone, Why: whyNoEnforcer}}
 	case bundle.KindOnly:
@@ -122,8 +136,35 @@ func Claims(s Stated) []Enforcement {
 	return nil
 }
 
+// ClaimsIn returns those claims that hold for a bundle, which says by whom it is enforced at admission. It leaves out who has no objects there, because
+// the policy or a flag chose the other alone, and adds what happens where the one who judges fails, if that is that all is admitted.
+func ClaimsIn(all []Enforcement, by bundle.FailurePolicies) []Enforcement {
+	if by.Gatekeeper == nil && by.VAP == nil { // no object at all, so nothing was chosen
+		return all
+	}
+	var found []Enforcement
+	for _, e := range all {
+		opens := ""
+		switch {
+		case e.Backend == backendGatekeeper && by.Gatekeeper == nil, e.Backend == backendVAP && by.VAP == nil:
+			continue
+		case e.Claim != ClaimPrevent:
+		case e.Backend == backendGatekeeper && by.Gatekeeper.FailurePolicy == schema.FailurePolicyIgnore:
+			opens = whyNoAnswer
+		case e.Backend == backendVAP && by.VAP.FailurePolicy == schema.FailurePolicyIgnore:
+			opens = whyNoVerdict
+		}
+		e.Why = joinWords("; ", e.Why, opens)
+		found = append(found, e)
+	}
+	return found
+}
+
 // claims are those of a rule or of a closing.
 func (s *Stated) claims() []Enforcement {
+	if s.Plane == schema.PlaneEgress || s.Plane == schema.PlaneIngress {
+		return s.networkClaims()
+	}
 	var found []Enforcement
 	for _, verb := range s.verbs() {
 		lines := slices.DeleteFunc(slices.Clone(claims), func(c claimLine) bool { return c.verb != verb || !c.holds(s) })
@@ -153,6 +194,8 @@ func (s *Stated) verbs() []schema.Verb {
 		return []schema.Verb{schema.VerbRun}
 	case s.Plane == schema.PlaneImage:
 		return s.Verbs
+	case s.Plane == schema.PlanePod:
+		return []schema.Verb{schema.VerbSet}
 	}
 	return []schema.Verb{""} // one answer for the plane
 }
@@ -218,15 +261,35 @@ func (s *Stated) outOfReach(where string) string {
 		return whyHost
 	case where == whereAdmission && (m.Cgroup != "" || m.Host):
 		return whyLabels
+	case where == whereAdmission && s.Plane == schema.PlanePod && m.Container != "":
+		return whyWhole
 	}
 	return ""
 }
 
-// requirements are the claims of a bound itself: that workloads state what it requires is held at compile time.
+// forbidden are the claims of what a bound forbids: images and fields of Pods at admission, as the conditions of workloads.
+func (s *Stated) forbidden() []Enforcement {
+	if !s.Plane.Condition() {
+		return []Enforcement{{Part: string(s.Plane), Claim: ClaimNone, Why: whyCompiles}}
+	}
+	found := s.claims()
+	for i := range found {
+		found[i].Part = string(s.Plane)
+	}
+	return found
+}
+
+// requirements are the claims of a bound itself: that a Pod has a workload is held at admission, what workloads state at compile time.
 func (s *Stated) requirements() []Enforcement {
 	var found []Enforcement
 	if slices.Contains(s.Requires, "workload") {
-		found = append(found, Enforcement{Part: "require: workload", Claim: ClaimNone, Why: whyNoEnforcer})
+		for _, e := range demanded {
+			if why := s.outOfReach(e.Where); why != "" {
+				found = append(found, Enforcement{Where: e.Where, Part: e.Part, Claim: ClaimNone, Why: why})
+				break // it is out of reach for each backend
+			}
+			found = append(found, s.weaken(e))
+		}
 	}
 	if slices.ContainsFunc(s.Requires, func(r string) bool { return r != "workload" }) {
 		found = append(found, Enforcement{Where: whereCompile, Part: "require", Claim: ClaimPrevent, Why: "a workload that lacks it does not compile"})

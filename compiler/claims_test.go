@@ -28,6 +28,12 @@ func TestClaims(t *testing.T) {
 		e.Match = m
 		return Stated{Workload: "w", Mode: mode, RuleEntry: e}
 	}
+	const network = "network of the cluster NetworkPolicy "
+	withheld := func(h bundle.Withholding) Stated {
+		s := stated(labels, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlaneIngress})
+		s.Withheld = &h
+		return s
+	}
 	execRule := bundle.RuleEntry{Plane: schema.PlaneExec, Verb: schema.VerbExec, Object: "/bin/true"}
 	parent := execRule
 	parent.Parents = []string{"/bin/sh"}
@@ -47,20 +53,37 @@ func TestClaims(t *testing.T) {
 			"kernel of the node BPF LSM exec: program: detect", "kernel of the node BPF LSM exec: script behind #!: detect",
 			"kernel of the node tracing exec: program: detect", "kernel of the node tracing exec: script behind #!: none"}},
 		{"labels on a node", stated(labels, schema.ModeEnforce, execRule), []string{"kernel of the node exec: none"}},
-		{"image", stated(labels, schema.ModeEnforce, from), []string{"admission Gatekeeper image: from: prevent"}},
-		{"image, learn", stated(labels, schema.ModeLearn, from), []string{"admission Gatekeeper image: from: detect"}},
-		{"image of a container", stated(&schema.Match{Container: "app"}, schema.ModeEnforce, from), []string{"admission Gatekeeper image: from: prevent"}},
+		{"image", stated(labels, schema.ModeEnforce, from), []string{"admission Gatekeeper image: from: prevent", "admission ValidatingAdmissionPolicy image: from: prevent"}},
+		{"image, learn", stated(labels, schema.ModeLearn, from), []string{"admission Gatekeeper image: from: detect", "admission ValidatingAdmissionPolicy image: from: detect"}},
+		{"image of a container", stated(&schema.Match{Container: "app"}, schema.ModeEnforce, from), []string{"admission Gatekeeper image: from: prevent", "admission ValidatingAdmissionPolicy image: from: prevent"}},
 		{"image by a condition", stated(&schema.Match{Expressions: map[string]schema.Expression{"a": {In: schema.Names{"b"}}}}, schema.ModeEnforce, from),
-			[]string{"admission Gatekeeper image: from: prevent"}},
+			[]string{"admission Gatekeeper image: from: prevent", "admission ValidatingAdmissionPolicy image: from: prevent"}},
 		{"image in a cgroup", stated(cgroup, schema.ModeEnforce, from), []string{"admission image: from: none"}},
 		{"conditions", stated(labels, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlaneImage, Verbs: []schema.Verb{schema.VerbPass, schema.VerbRun, schema.VerbSigned}}),
-			[]string{"image: gate: none", "admission Gatekeeper image: from: prevent", "image: signedBy: none"}},
+			[]string{"image: gate: none", "admission Gatekeeper image: from: prevent", "admission ValidatingAdmissionPolicy image: from: prevent", "image: signedBy: none"}},
 		{"file", stated(cgroup, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlaneFile, Verb: schema.VerbRead}), []string{"file: none"}},
-		{"closing of egress", stated(cgroup, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlaneEgress}), []string{"egress: none"}},
-		{"pod", stated(labels, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlanePod, Verb: schema.VerbSet}), []string{"pod: none"}},
+		{"closing of egress in a cgroup", stated(cgroup, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlaneEgress}), []string{network + "egress: none"}},
+		{"closing of egress", stated(labels, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlaneEgress}), []string{network + "egress: prevent"}},
+		{"egress, audit", stated(labels, schema.ModeAudit, bundle.RuleEntry{Plane: schema.PlaneEgress}), []string{network + "egress: none"}},
+		{"ingress, held back", withheld(bundle.Withholding{For: "v"}), []string{network + "ingress: none"}},
+		{"ingress, wider", withheld(bundle.Withholding{For: "v", Wide: true}), []string{network + "ingress: prevent"}},
+		{"requests", stated(labels, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlaneEgress, Verb: schema.VerbConnect, TLS: []string{"api.example.com"},
+			Peer: &schema.Peer{DNS: "api.example.com", Port: "443", Protocol: "tcp"}}),
+			[]string{network + "egress: prevent", network + "egress: requests: none", "network of the cluster CiliumNetworkPolicy egress: prevent"}},
+		{"pod", stated(labels, schema.ModeEnforce, bundle.RuleEntry{Plane: schema.PlanePod, Verb: schema.VerbSet}), []string{"admission Gatekeeper pod: prevent", "admission ValidatingAdmissionPolicy pod: prevent"}},
+		{"closing of pod", stated(labels, schema.ModeAudit, bundle.RuleEntry{Plane: schema.PlanePod}), []string{"admission Gatekeeper pod: detect", "admission ValidatingAdmissionPolicy pod: detect"}},
+		{"never of pod", Stated{Mode: schema.ModeEnforce, RuleEntry: bundle.RuleEntry{Kind: bundle.KindNever, Plane: schema.PlanePod, Verb: schema.VerbSet}},
+			[]string{"admission Gatekeeper pod: prevent", "admission ValidatingAdmissionPolicy pod: prevent"}},
+		{"never of image, audit", Stated{Mode: schema.ModeAudit, RuleEntry: bundle.RuleEntry{Kind: bundle.KindNever, Plane: schema.PlaneImage, Verb: schema.VerbRun, Match: labels}},
+			[]string{"admission Gatekeeper image: detect", "admission ValidatingAdmissionPolicy image: detect"}},
+		{"never of image, host", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindNever, Plane: schema.PlaneImage, Verb: schema.VerbRun, Match: &schema.Match{Host: true}}},
+			[]string{"admission image: none"}},
+		{"never of pod, container", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindNever, Plane: schema.PlanePod, Verb: schema.VerbSet, Match: &schema.Match{Container: "a"}}},
+			[]string{"admission pod: none"}},
+		{"require, cgroup", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindBound, Match: cgroup, Requires: schema.Names{"workload"}}}, []string{"admission require: workload: none"}},
 		{"never", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindNever, Plane: schema.PlaneExec, Verb: schema.VerbExec}}, []string{"exec: none"}},
 		{"only", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindOnly, Plane: schema.PlaneExec, Verb: schema.VerbExec}}, []string{"compile rules of exec: prevent"}},
-		{"require", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindBound, Requires: schema.Names{"workload", "owner"}}}, []string{"require: workload: none", "compile require: prevent"}},
+		{"require", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindBound, Requires: schema.Names{"workload", "owner"}}}, []string{"admission Gatekeeper require: workload: prevent", "admission ValidatingAdmissionPolicy require: workload: prevent", "compile require: prevent"}},
 		{"patch", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindPatch, Plane: schema.PlaneExec}}, []string{"exec: none"}},
 		{"gate", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindAlternative}}, []string{"alternative: none"}},
 		{"folder", Stated{RuleEntry: bundle.RuleEntry{Kind: bundle.KindFolder}}, nil},

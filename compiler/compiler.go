@@ -34,6 +34,11 @@ type Config struct {
 	// At is the instant at which dated modes are decided for what has no clock of its own: admission objects. The zero Time takes the stricter
 	// side of each date.
 	At time.Time
+	// Admission replaces what the policy and the cluster say of admission.by: one of schema.AdmissionWords, or "" to leave it. Another word is an
+	// error of Compile.
+	Admission string
+	// Cilium replaces what the policy says of admission.cilium. nil leaves it.
+	Cilium *bool
 }
 
 // Compiler compiles policy repositories. It keeps what it computed, by content, so that the next Compile computes only what changed. It is not
@@ -79,7 +84,7 @@ type Result struct {
 	// Stale is the first instant after Config.At at which an admission object would be another, because of a date. The zero Time: none is,
 	// or there is no Config.At.
 	Stale time.Time
-	// Stricter counts the workloads whose admission object has the stricter side of a date, because there is no Config.At.
+	// Stricter counts the planned modes of which admission objects have the stricter side, because there is no Config.At.
 	Stricter int
 	policy   func() (*schema.Policy, error)
 	linked   *linked
@@ -115,6 +120,9 @@ func (e *UnknownClusterError) Error() string {
 // when that is done first.
 // The same tree gives the same bytes whatever was compiled before, env apart, which stands outside the digest.
 func (c *Compiler) Compile(ctx context.Context, t Tree, env bundle.Envelope) (*Result, error) {
+	if by := c.cfg.Admission; by != "" && !slices.Contains(schema.AdmissionWords, by) {
+		return nil, fmt.Errorf("admission by %q is not known; want %s", by, quotedList(schema.AdmissionWords, "or"))
+	}
 	c.store.begin()
 	defer c.store.end()
 	c.store.readTogether()
@@ -154,6 +162,7 @@ type run struct {
 	mu         sync.Mutex
 	parsed     map[*source]*parsed
 	evaluated  atomic.Int64
+	cilium     bool // the cluster's network is Cilium
 
 	errs, warnings []Diagnostic
 	unknown        *UnknownClusterError

@@ -136,19 +136,23 @@ func relaxImage(r schema.Rule, ref string) []relaxation {
 	if r.Verb != schema.VerbRun || err != nil || err2 != nil {
 		return nil
 	}
-	pattern := func(change func(*schema.Image)) schema.Rule {
-		i := schema.Image(p)
+	pattern := func(change func(*schema.ImagePattern)) schema.Rule {
+		i := p
 		change(&i)
 		other := r
 		other.Object = i.String()
 		return other
 	}
-	version := strings.TrimPrefix(joinWords("@", labelled("tag", p.Tag), labelled("digest", p.Digest)), "@")
+	digest := labelled("digest", p.Digest)
+	if p.Digest == schema.AnyDigest {
+		digest = "images with a digest"
+	}
+	version := strings.TrimPrefix(joinWords("@", labelled("tag", p.Tag), digest), "@")
 	return []relaxation{
-		{pattern(func(i *schema.Image) { i.Tag, i.Digest = "", "" }), miss{"it is for the " + version, 0}},
-		{pattern(func(i *schema.Image) { i.Host = image.Host }), miss{"it is for the registry " + quoted(p.Host), 1}},
-		{pattern(func(i *schema.Image) { i.Path = strings.TrimSuffix(i.Path, "/*") + "/**" }), miss{"its \"*\" is one segment, and the repository lies deeper", 2}},
-		{pattern(func(i *schema.Image) { i.Path = nearRepository(i.Path, image.Path) }), miss{"it has the same name in another repository", 2}},
+		{pattern(func(i *schema.ImagePattern) { i.Tag, i.Digest = "", "" }), miss{"it is for the " + version, 0}},
+		{pattern(func(i *schema.ImagePattern) { i.Host = image.Host }), miss{"it is for the registry " + quoted(p.Host), 1}},
+		{pattern(func(i *schema.ImagePattern) { i.Path = strings.TrimSuffix(i.Path, "/*") + "/**" }), miss{"its \"*\" is one segment, and the repository lies deeper", 2}},
+		{pattern(func(i *schema.ImagePattern) { i.Path = nearRepository(i.Path, image.Path) }), miss{"it has the same name in another repository", 2}},
 	}
 }
 

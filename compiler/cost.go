@@ -36,7 +36,8 @@ const (
 
 // Limits of the API server for one object.
 const (
-	etcdObject = 3 << 19 // 1.5 MiB: --max-request-bytes of etcd. The API server's own limit of a request, 3 MiB, is never reached before it
+	// maxObject is 1 MiB: etcd takes 1.5 MiB (--max-request-bytes), and in JSON with what the API server adds an object is longer than here.
+	maxObject = 1 << 20
 )
 
 // cost predicts what a policy costs on a node. The admission objects are counted by those who emit them.
@@ -150,16 +151,17 @@ func overBudget(b schema.Budget, s stated, nodeEntries int, nodeBytes int64, obj
 	}{
 		{"nodeEntries", int64(nodeEntries), int64(b.NodeEntries), "map entries on a node", "fewer rules, dir/** for many paths, or a bigger budget"},
 		{"nodeBytes", nodeBytes, b.NodeBytes, "bytes of kernel memory on a node", "fewer or shorter rules, or a bigger budget"},
-		{"objects", int64(objects), int64(b.Objects), "admission objects", "fewer workloads with image or pod, or a bigger budget"},
-		{"objectBytes", largest, b.ObjectBytes, "bytes in the largest admission object", "fewer image rules in one namespace, or a bigger budget"},
+		{"objects", int64(objects), int64(b.Objects), "admission objects", "fewer namespaces with image or pod, or a bigger budget"},
+		{"objectBytes", largest, b.ObjectBytes, "bytes in the largest admission object", "fewer image and pod rules in one namespace, shorter reasons, or a bigger budget"},
 	} {
 		if f.at > 0 && f.predicted > f.at {
 			errs = append(errs, s.fail(s.at(f.name), "%s is %d, but the policy is predicted to take %d %s; want %s", f.name, f.at, f.predicted, f.what, f.want))
 		}
 	}
-	if largest > etcdObject {
-		errs = append(errs, Diagnostic{Msg: fmt.Sprintf("the largest admission object has %d bytes, and an API server takes at most %d (etcd's limit); want fewer image and pod rules in one namespace",
-			largest, etcdObject)})
+	if largest > maxObject {
+		errs = append(errs, Diagnostic{Msg: fmt.Sprintf("the largest admission object has %d bytes, and an API server takes little more than %d (etcd's limit); want "+
+			"fewer image and pod rules in one namespace or without a namespace, shorter reasons, or image patterns such as \"registry.example.com/team/**\" for many images",
+			largest, maxObject)})
 	}
 	return errs
 }

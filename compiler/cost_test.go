@@ -115,12 +115,12 @@ func TestOverBudget(t *testing.T) {
 	if errs := overBudget(b, s, 10, 20, 30, 40); len(errs) > 0 {
 		t.Errorf("within the budget: %v", errs)
 	}
-	if errs := overBudget(schema.Budget{}, s, 1e9, 1e9, 1e9, etcdObject); len(errs) > 0 {
+	if errs := overBudget(schema.Budget{}, s, 1e9, 1e9, 1e9, maxObject); len(errs) > 0 {
 		t.Errorf("without a budget: %v", errs)
 	}
-	got := lines(overBudget(b, s, 11, 21, 31, etcdObject+1))
+	got := lines(overBudget(b, s, 11, 21, 31, maxObject+1))
 	for _, want := range []string{"budget: nodeEntries is 10, but the policy is predicted to take 11", "nodeBytes is 20", "objects is 30", "objectBytes is 40",
-		"the largest admission object has 1572865 bytes, and an API server takes at most 1572864"} {
+		"the largest admission object has 1048577 bytes, and an API server takes little more than 1048576"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant %s", got, want)
 		}

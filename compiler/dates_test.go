@@ -116,7 +116,7 @@ func actionsOf(t *testing.T, res *Result) string {
 	t.Helper()
 	actions := map[string]string{}
 	for _, f := range res.Bundle.Manifest.Files {
-		if !strings.HasPrefix(f.Path, bundle.AdmissionDir+"/writ-image-") {
+		if !strings.HasPrefix(f.Path, bundle.AdmissionDir+"/writ-pod-") {
 			continue
 		}
 		data, err := res.Bundle.Open(f.Path)
@@ -125,7 +125,7 @@ func actionsOf(t *testing.T, res *Result) string {
 		}
 		for _, name := range []string{"all", "image", "plain"} {
 			if strings.Contains(string(data), `"n":"`+name+`"`) {
-				actions[name] = strings.Split(strings.TrimPrefix(f.Path, bundle.AdmissionDir+"/writ-image-"), "-")[0]
+				actions[name] = strings.Split(strings.TrimPrefix(f.Path, bundle.AdmissionDir+"/writ-pod-"), "-")[0]
 			}
 		}
 	}

@@ -84,7 +84,7 @@ func decodeStruct(n *node, v reflect.Value) {
 var lowered = map[reflect.Type]bool{
 	reflect.TypeFor[[]schema.Pos](): true, reflect.TypeFor[[]schema.Rule](): true, reflect.TypeFor[[]schema.Limit](): true,
 	reflect.TypeFor[[]schema.Alternative](): true, reflect.TypeFor[schema.RuleID](): true, reflect.TypeFor[[]schema.PlaneMode](): true,
-	reflect.TypeFor[map[string][]schema.PlaneMode](): true,
+	reflect.TypeFor[map[string][]schema.PlaneMode](): true, reflect.TypeFor[[]schema.Maker](): true,
 }
 
 // names returns the keys of a set, sorted, or nil for anything else. An empty set is not nil.

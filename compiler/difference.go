@@ -112,6 +112,7 @@ func DiffWorkloads(base, head *schema.Policy, same []schema.Workload) *Differenc
 	d.checks()
 	d.clusters()
 	d.tests()
+	d.admission()
 	d.budget()
 	slices.SortFunc(d.changes, compareChanges)
 	return &Difference{Changes: append([]PolicyChange{}, d.changes...)}
@@ -129,7 +130,7 @@ type differ struct {
 
 // diffKinds is the order in which changes of one risk and effect are listed.
 var diffKinds = []string{"folder", "bound", "workload", "exception", "gate", "signer", "registry", "cluster", "response", "notify", "benchmark", "check",
-	"test", "budget"}
+	"test", "admission", "budget"}
 
 func compareChanges(a, b PolicyChange) int {
 	return cmp.Or(

@@ -42,6 +42,7 @@ func (d *differ) cluster(b, h *schema.Cluster) {
 		d.compared(c, diffComparison{aspect: "folders", base: clusterText(b), head: clusterText(h), wider: !coversFolders(h.Folders, b.Folders),
 			narrower: !coversFolders(b.Folders, h.Folders), more: "counts fewer folders", less: "counts more folders"}, h.Pos)
 	}
+	d.fields(c, &diffThing{fields: []diffField{admissionField("admission", b.Admission)}}, &diffThing{at: h.Pos, fields: []diffField{admissionField("admission", h.Admission)}})
 	c.Aspect = "mode"
 	d.overrides(c, b.Modes, h.Modes, h.Pos)
 	base, head := map[string][]schema.PlaneMode{}, h.Workloads

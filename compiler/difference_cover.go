@@ -64,8 +64,7 @@ func (c *diffCover) image(broad, narrow string) bool {
 		return false
 	}
 	n, err := schema.ParseImagePattern(narrow)
-	return err == nil && b.Host == n.Host && c.path("/"+b.Path, "/"+n.Path) &&
-		(b.Tag == "" || b.Tag == n.Tag) && (b.Digest == "" || b.Digest == n.Digest)
+	return err == nil && (b.Host == "" || b.Host == n.Host) && imageTagCovers(b, n) && c.path("/"+b.Path, "/"+n.Path)
 }
 
 // name compares patterns of DNS names, see schema.MatchName.

@@ -107,9 +107,10 @@ func diffTestInstants() (all []time.Time) {
 }
 
 var (
-	diffTestImages = []string{"r.example.com/shop/*", "r.example.com/shop/web", "r.example.com/**", "nginx", "docker.io/library/nginx:latest", "r.example.com/shop/web:v1"}
-	diffTestHosts  = []string{"/data/*", "/data/a", "/**"}
-	diffTestNames  = []string{"a.example.com", "*.example.com", "**.example.com", "A.example.com."}
+	diffTestImages = []string{"r.example.com/shop/*", "r.example.com/shop/web", "r.example.com/**", "nginx", "docker.io/library/nginx:latest", "r.example.com/shop/web:v1", "**", "**:latest",
+		"**/web", "r.example.com/shop/*@*", "**@*"}
+	diffTestHosts = []string{"/data/*", "/data/a", "/**"}
+	diffTestNames = []string{"a.example.com", "*.example.com", "**.example.com", "A.example.com."}
 )
 
 // judgesSigners says whether Judge knows all conditions on images. If not, random policies have none but the first.

@@ -329,6 +329,15 @@ func TestDiffKinds(t *testing.T) {
 				"narrowed none cluster prod folders: counts more folders: folders shop/web -> folders shop"}},
 		{"a test", func(p *schema.Policy) { p.Tests[0].Is = schema.ActionAudit },
 			[]string{"changed none test no shell is: is changed: denied -> audited"}, nil},
+		{"what enforces at admission", func(p *schema.Policy) {
+			p.Admission = schema.Admission{By: "vap", Makers: []schema.Maker{{Kind: "example.com/Many", Path: "spec.template"}}, Cilium: true, FailurePolicy: schema.FailurePolicies{Gatekeeper: "Fail"}}
+			p.Clusters[0].Admission = "gatekeeper"
+		}, []string{"widened medium cluster prod admission: admission added:  -> gatekeeper", "widened medium admission by: by changed: both -> vap",
+			"narrowed none admission cilium: cilium added:  -> yes", "narrowed none admission failurePolicy gatekeeper: failurePolicy gatekeeper changed: Ignore -> Fail",
+			"narrowed none admission maker example.com/Many: maker added:  -> spec.template of manies"},
+			[]string{"widened medium cluster prod admission: admission removed: gatekeeper -> ", "widened medium admission cilium: cilium removed: yes -> ",
+				"widened medium admission failurePolicy gatekeeper: failurePolicy gatekeeper changed: Fail -> Ignore",
+				"widened medium admission maker example.com/Many: maker removed: spec.template of manies -> ", "narrowed none admission by: by changed: vap -> both"}},
 		{"a budget", func(p *schema.Policy) { p.Budget.NodeEntries = 2000 },
 			[]string{"changed none budget nodeEntries: nodeEntries changed: 1000 -> 2000"}, nil},
 	} {

@@ -8,11 +8,11 @@
 //	          held against the shape of the schema                     shape.go, explain.go
 //	gather    the folders put together; what is no workload lowered    gather.go, merge.go, lower_kinds.go, scope.go
 //	products  workload by workload: lower, check, emit                 products.go, lower.go, check_workload.go and others, emit.go, cost.go
-//	link      checks over all, admission objects, the bundle           link.go, check_kinds.go and others, admission.go, admission.rego
+//	link      checks over all, objects of Kubernetes, the bundle       link.go, network.go, check_kinds.go and others; package admission
 //
 // write.go puts a bundle on disk. What reads a policy afterwards stands beside the passes: difference.go and others compare two policies,
 // policytest.go runs the tests of one, consider.go explains a verdict, claims.go says where it is enforced, format.go formats files. Package
-// draft makes first drafts from manifests, package treegen makes policy trees for tests and benchmarks.
+// kubeyaml reads manifests, draft makes first drafts from them, package treegen makes policy trees for tests and benchmarks.
 //
 // It imports schema, policies, CUE, kyaml, and cbor for what passes through the fence and into the cache: its reader bounds depth and lengths as we
 // say. It has no clock, no network and no Kubernetes client. Learning and the reconciler import it. From policies it takes the library, which
@@ -95,13 +95,17 @@
 // The bundle. On disk content stands under its digest and is never changed, and the manifest is exchanged in one step, so a reader sees one bundle or
 // the other. The node part has neither positions nor reasons, so moving a line rewrites rule tables alone. Files are made when they are read.
 //
-// Admission. One ConstraintTemplate holds all logic and no data. Constraints hold JSON strings by namespace, in shards by a stable hash, one
-// set for each enforcement action: enforce is deny, audit is warn (the person who creates the Pod is told, and Gatekeeper's audit records
-// it), learn is dryrun (recorded only). Each workload is a condition of its own, so shards never need each other. Workloads without a namespace
-// stand in shards that see every Pod. Objects carry rule IDs and a digest of their own content, never a commit.
+// Admission. Package admission makes the objects and says how they are laid out. What follows from one workload is made with its other products and
+// kept; linking puts it together with the bounds. Objects carry rule IDs, lines and a digest of their own content, never a commit: moving a line
+// rewrites them, because a denial names it.
+//
+// Policies of the network. Each workload's is made with its product, in every form that it may have; which one it has, or none, is decided here
+// over all workloads (network.go), by the same comparison of selectors that reports overlap. It is a secondary enforcer, so what package
+// admission says of it holds: it never denies what schema.Judge allows. On disk the objects stand by name beside the admission objects, and a
+// digest of them all tells that nothing changed.
 //
 // Gatekeeper's own engine answers as schema.Judge does: the nested module gatekeepertest holds that, apart because it needs another version of
-// Kubernetes. Deleting is never denied, and of a Pod that is being deleted the images it already has are not judged again.
+// Kubernetes. Deleting is never denied, and of what is being deleted the images and values that it already has are not judged again.
 //
 // Cost. Of exec the layout on a node is predicted exactly, and a test compares it with the enforcer's; a plane without an enforcer counts one entry
 // for each rule, and the result says so.

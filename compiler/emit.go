@@ -12,7 +12,8 @@ import (
 	"github.com/writ-sec/writ/schema/bundle"
 )
 
-// emitWorkload returns the files of one workload. It reads nothing but the lowered workload.
+// emitWorkload returns the files of one workload but its policy of the network, which depends on others too. It reads nothing but the
+// lowered workload.
 func emitWorkload(w *schema.Workload) map[string][]byte {
 	files := map[string][]byte{bundle.RulesDir + "/" + w.Name + ".json": bundle.Encode(WorkloadTable(w))}
 	if node, ok := nodePart(w); ok {
@@ -24,9 +25,15 @@ func emitWorkload(w *schema.Workload) map[string][]byte {
 // workloadOfFile returns the workload that a file of the bundle is made of.
 func workloadOfFile(name string) (string, bool) {
 	dir, file := path.Split(name)
+	if networkFile(name) {
+		return strings.CutSuffix(file, ".yaml")
+	}
 	workload, ok := strings.CutSuffix(file, ".json")
 	return workload, ok && (dir == bundle.RulesDir+"/" || dir == bundle.NodeDir+"/")
 }
+
+// networkFile reports whether a file of the bundle is a policy of the network.
+func networkFile(name string) bool { return strings.HasPrefix(name, bundle.NetworkDir+"/") }
 
 // nodePart returns what a node puts in force: the exec plane, without what only people read, so that moving a line or rewording a reason
 // rewrites nothing. A workload that does not mention exec has no such part. The whole match stays: a node selects by it.

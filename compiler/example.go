@@ -88,7 +88,12 @@ func exampleImage(pattern string) (string, bool) {
 		return "", false
 	}
 	i := schema.Image(p)
-	i.Path = filled(i.Path)
+	if i.Path = filled(i.Path); i.Host == "" {
+		i.Host = "registry.example.com"
+	}
+	if i.Digest == schema.AnyDigest {
+		i.Digest = "sha256:" + strings.Repeat("0", 64)
+	}
 	ref, err := schema.ParseImage(i.String())
 	return i.String(), err == nil && p.Matches(ref)
 }

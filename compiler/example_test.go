@@ -6,6 +6,7 @@ package compiler
 import (
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/writ-sec/writ/schema"
@@ -132,7 +133,8 @@ func TestExample(t *testing.T) {
 func TestExampleImage(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"nginx": "docker.io/library/nginx", "registry.example.com/shop/*": "registry.example.com/shop/x", "registry.example.com/**": "registry.example.com/x",
-		"registry.example.com/shop/app-*:v1": "registry.example.com/shop/app-x:v1", "registry.example.com/_*": "", "NGINX": "",
+		"registry.example.com/shop/app-*:v1": "registry.example.com/shop/app-x:v1", "registry.example.com/_*": "", "NGINX": "", "**": "registry.example.com/x", "**/app:v1": "registry.example.com/x/app:v1",
+		"registry.example.com/**@*": "registry.example.com/x@sha256:" + strings.Repeat("0", 64), "**@*": "registry.example.com/x@sha256:" + strings.Repeat("0", 64),
 	} {
 		got, ok := exampleImage(pattern)
 		if ok != (want != "") || ok && got != want {

@@ -4,6 +4,7 @@
 package compiler
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -163,6 +164,7 @@ func (r *run) lowerKinds(g *gathered) {
 	for i := range p.Clusters {
 		if p.Clusters[i].Name == r.cfg.Cluster {
 			sc.cluster = &p.Clusters[i]
+			p.Admission.By = cmp.Or(sc.cluster.Admission, p.Admission.By)
 		}
 	}
 	if sc.cluster == nil && g.invalid[entryKey("cluster", r.cfg.Cluster)] == nil {

@@ -28,7 +28,7 @@ var kinds = []kind{
 	{workloadKind, "#Workload", false}, {"folder", "#Folder", false}, {"bound", "#Bound", false}, {"gate", "#Gate", false},
 	{"exception", "#Exception", false}, {"signer", "#Signer", false}, {"registry", "#Registry", false}, {"response", "#Response", false},
 	{"notify", "#Notify", false}, {"benchmark", "#Benchmark", false}, {"check", "#Check", false}, {"cluster", "#Cluster", false},
-	{"test", "#Test", false}, {"budget", "#Budget", true},
+	{"test", "#Test", false}, {"admission", "#Admission", true}, {"budget", "#Budget", true},
 }
 
 func kindNamed(name string) (kind, bool) {

@@ -4,6 +4,7 @@
 package compiler
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/writ-sec/writ/compiler/admission"
 	"github.com/writ-sec/writ/schema"
 	"github.com/writ-sec/writ/schema/bundle"
 )
@@ -26,34 +28,38 @@ func (r *run) link(g *gathered, env bundle.Envelope) (*Result, error) {
 		return &Result{}, nil // there are errors
 	}
 	l := &linked{run: r, g: g, kinds: g.counted(), eager: map[string][]byte{}, where: map[string]workloadAt{}}
-	var images []imageEntry
 	out := &Result{}
-	for _, gr := range g.groups {
-		for i := range gr.made.Workloads {
-			m := &gr.made.Workloads[i]
-			l.where[m.Name] = workloadAt{gr, i}
-			out.Workloads++
-			out.Rules += m.Rules
-			out.Cost.NodeEntries += m.Entries
-			out.Cost.NodeBytes += m.Bytes
-			out.dated(m, r.cfg.At)
-			if m.Image != nil {
-				images = append(images, imageEntry{m.Name, gr.heads[i].match, m.Action, m.Image})
-			}
-		}
+	ws, ns := l.collect(out)
+	for i := range l.kinds.Bounds {
+		out.dated(admission.BoundChanges(&l.kinds.Bounds[i]), r.cfg.At)
 	}
-	slices.SortFunc(images, func(a, b imageEntry) int { return compareStrings(a.name, b.name) })
+	slices.SortFunc(ws, func(a, b admission.Workload) int { return compareStrings(a.Name, b.Name) })
 	claimed := make(chan []Diagnostic, 1)
 	go func() { claimed <- claimIDs(g) }() // it takes as long as all the rest of this
-	admission, err := r.emitAdmission(images)
+	in := admission.Input{Workloads: ws, Policy: l.kinds, At: r.cfg.At, Config: r.admission(l.kinds)}
+	made, err := admission.Objects(in)
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(l.eager, admission)
+	objects, err := r.objects(made)
+	if err != nil {
+		return nil, err
+	}
+	if l.network = decideNetwork(ns); len(l.network.withheld) > 0 {
+		l.eager[bundle.NetworkNotes] = bundle.Encode(l.network.withheld)
+	}
+	if made = append(made, l.network.objects()...); len(made) > 0 {
+		l.eager[bundle.OrderPath] = bundle.Encode(admission.OrderOf(made, in.Config))
+	}
+	maps.Copy(l.eager, objects)
 	maps.Copy(l.eager, emitKinds(l.kinds))
-	for _, data := range admission {
+	for _, data := range objects {
 		out.Cost.Objects++
 		out.Cost.ObjectBytes = max(out.Cost.ObjectBytes, int64(len(data)))
+	}
+	for _, f := range l.network.forms {
+		out.Cost.Objects++
+		out.Cost.ObjectBytes = max(out.Cost.ObjectBytes, f.Size)
 	}
 	budget := stated{kind: "budget", folder: "."}
 	if s := g.stated[entryKey("budget", "")]; s != nil {
@@ -67,17 +73,85 @@ func (r *run) link(g *gathered, env bundle.Envelope) (*Result, error) {
 	return out, nil
 }
 
-// dated notes that an admission object depends on a date. What is not valid is an error of check.
-func (r *Result) dated(m *made, at time.Time) {
-	if m.Changes == "" {
-		return
+// Selectors returns what each workload of the policy selects, by its name.
+func (r *Result) Selectors() map[string]schema.Match {
+	all := map[string]schema.Match{}
+	for _, gr := range r.linked.g.groups {
+		for i := range gr.made.Workloads {
+			all[gr.made.Workloads[i].Name] = gr.heads[i].match
+		}
 	}
+	return all
+}
+
+// Admission is what enforces the policy at admission, and how.
+func (r *Result) Admission() schema.Admission { return r.linked.run.admission(r.linked.kinds) }
+
+// collect counts what the products of all workloads hold, and returns their parts in the objects of admission and of the network.
+func (l *linked) collect(out *Result) (ws []admission.Workload, ns []networked) {
+	for _, gr := range l.g.groups {
+		for i := range gr.made.Workloads {
+			m := &gr.made.Workloads[i]
+			l.where[m.Name] = workloadAt{gr, i}
+			out.Workloads++
+			out.Rules += m.Rules
+			out.Cost.NodeEntries += m.Entries
+			out.Cost.NodeBytes += m.Bytes
+			out.dated(m.Admission.Changes, l.cfg.At)
+			if !l.cfg.At.IsZero() { // without an instant no policy of the network depends on a date
+				out.dated(m.Admission.Network.Dates, l.cfg.At)
+			}
+			ws = append(ws, admission.Workload{Name: m.Name, Match: gr.heads[i].match, Made: m.Admission})
+			if len(m.Admission.Network.Planes) > 0 {
+				ns = append(ns, networked{gr.heads[i], &m.Admission.Network})
+			}
+		}
+	}
+	return ws, ns
+}
+
+// admission is what enforces at admission, and how, with what the configuration replaces.
+func (r *run) admission(p *schema.Policy) schema.Admission {
+	a := p.Admission.Effective()
+	a.By = cmp.Or(r.cfg.Admission, a.By)
+	if r.cfg.Cilium != nil {
+		a.Cilium = *r.cfg.Cilium
+	}
+	return a
+}
+
+// objects writes the admission objects, by path. One whose content did not change is not written anew.
+func (r *run) objects(made []admission.Object) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, o := range made {
+		parts := []any{"object", r.version, o.Name}
+		for _, s := range o.From {
+			parts = append(parts, s)
+		}
+		key := contentKey(parts...)
+		data := r.store.head(key)
+		if data == nil {
+			var err error
+			if data, err = o.Encode(); err != nil {
+				return nil, err
+			}
+			r.store.keep(key, data, nil)
+		}
+		files[o.Path()] = data
+	}
+	return files, nil
+}
+
+// dated notes that what is in admission objects of a workload or bound depends on dates. What is not valid is an error of check.
+func (r *Result) dated(changes []schema.Date, at time.Time) {
 	if at.IsZero() {
-		r.Stricter++
+		r.Stricter += len(changes)
 		return
 	}
-	if change, err := m.Changes.Instant(); err == nil && change.After(at) && (r.Stale.IsZero() || change.Before(r.Stale)) {
-		r.Stale = change
+	for _, date := range changes {
+		if change, err := date.Instant(); err == nil && change.After(at) && (r.Stale.IsZero() || change.Before(r.Stale)) {
+			r.Stale = change
+		}
 	}
 }
 
@@ -221,9 +295,10 @@ type linked struct {
 	kinds *schema.Policy        // all that counts but workloads
 	eager map[string][]byte     // files that are at hand, by path
 	where map[string]workloadAt // by name
-	mu    sync.Mutex
-	last  *group // whose workloads were lowered last
-	ws    []schema.Workload
+	network
+	mu   sync.Mutex
+	last *group // whose workloads were lowered last
+	ws   []schema.Workload
 }
 
 type workloadAt struct {
@@ -244,6 +319,9 @@ func (l *linked) files() []bundle.File {
 			}
 		}
 	}
+	for name, f := range l.forms {
+		all = append(all, bundle.File{Path: bundle.NetworkDir + "/" + name + ".yaml", Size: f.Size, Digest: hex.EncodeToString(f.Digest[:])})
+	}
 	return all
 }
 
@@ -260,11 +338,19 @@ func (l *linked) Open(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, ok := emitWorkload(w)[path]
-	if !ok {
+	return l.emit(w, emitWorkload(w), path)
+}
+
+// emit returns one of the files of a workload.
+func (l *linked) emit(w *schema.Workload, files map[string][]byte, path string) ([]byte, error) {
+	if data, ok := files[path]; ok {
+		return data, nil
+	}
+	form, ok := l.forms[w.Name]
+	if !ok || !networkFile(path) {
 		return nil, fmt.Errorf("%s is not in the bundle", path)
 	}
-	return data, nil
+	return admission.NetworkObject(w, form.Sides, form.Layer7, l.cilium).Encode()
 }
 
 // Each implements [bundle.Source]: the workloads of a group are lowered once.
@@ -298,7 +384,11 @@ func (l *linked) Each(paths []string, f func(path string, data []byte) error) er
 		for n, wanted := range byGroup[groups[i]] {
 			files := emitWorkload(&ws[n])
 			for _, path := range wanted {
-				if err := f(path, files[path]); err != nil {
+				data, err := l.emit(&ws[n], files, path)
+				if err == nil {
+					err = f(path, data)
+				}
+				if err != nil {
 					return err
 				}
 			}

@@ -27,6 +27,7 @@ type literals struct {
 	declared map[string][]occurrence // where package-level hidden fields are stated; a field that is nil is one that is not read
 	hidden   map[string]*node        // package-level hidden fields; nil while they are being read, or when they are declined
 	others   map[string]bool         // regular fields at the top level that are no kind
+	library  bool                    // whether regular package-level fields may be referred to as well: no other file can state more of them
 	level    int                     // expressions around the present one, over references
 	repeated int                     // values that references have repeated
 }
@@ -238,9 +239,9 @@ func (l *literals) sortFields(n *node) bool {
 	return true
 }
 
-// reference returns a hidden field of the package. Others are declined: what they refer to depends on more than these files say.
+// reference returns a hidden field of the package. Others are declined but in a library: what they refer to depends on more than these files say.
 func (l *literals) reference(s scopeOf, name string) (*node, bool) {
-	if !strings.HasPrefix(name, "_") || name == "_" || s.declares(name) || s.file.index.imports[name] != "" {
+	if !strings.HasPrefix(name, "_") && !l.library || name == "_" || s.declares(name) || s.file.index.imports[name] != "" {
 		return nil, false
 	}
 	if n, known := l.hidden[name]; known {
@@ -353,30 +354,31 @@ var (
 	libraryRead = map[string]*node{}
 )
 
-// readLibrary evaluates a library that is written out: its regular fields. What is more than that is not there, and CUE decides.
+// readLibrary evaluates a library that is written out: its regular fields, which may refer to each other. What is more than that is not there,
+// and CUE decides.
 func readLibrary(lib library) *node {
-	n := &node{}
+	l := newLiterals(nil)
+	l.library = true
 	for name, data := range lib.sources() {
 		f, err := parser.ParseFile(libraryFile(lib.importPath, name), data)
 		if err != nil {
 			return nil // a test compiles it
 		}
 		p := &parsed{src: &source{path: name}, index: index{imports: map[string]string{}}}
-		l := newLiterals([]*parsed{p})
 		for _, d := range f.Decls {
 			field, ok := d.(*ast.Field)
 			if !ok || isDefinition(field.Label) {
 				continue
 			}
-			name, ok := label(field.Label)
-			if !ok {
-				continue
+			if name, ok := label(field.Label); ok {
+				l.declared[name] = append(l.declared[name], occurrence{p, field})
 			}
-			if v, ok := l.field(scopeOf{file: p}, field); ok {
-				if n, ok = l.unify(n, &node{Fields: []nodeField{{Name: name, Node: v}}}); !ok {
-					return nil
-				}
-			}
+		}
+	}
+	n := &node{}
+	for _, name := range slices.Sorted(maps.Keys(l.declared)) {
+		if v, ok := l.reference(scopeOf{file: &parsed{}}, name); ok {
+			n.Fields = append(n.Fields, nodeField{Name: name, Node: v})
 		}
 	}
 	return n

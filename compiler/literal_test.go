@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/parser"
 )
 
 // literalMaker writes small policies of what literals read, and some of what they must decline. Names come from few, so that statements meet.
@@ -56,7 +59,8 @@ func (m *literalMaker) set() string {
 		names = names[m.within:]
 	}
 	if len(names) == 0 || m.rarely(4) {
-		return m.pick("policies.shells", "policies.packageManagers", "policies.metadata")
+		return m.pick("policies.shells", "policies.packageManagers", "policies.metadata", "policies.bounds.noLatest", "policies.pods.noCapabilities",
+			"policies.bounds.podRestricted.require")
 	}
 	name := m.pick(names...)
 	if m.rarely(80) {
@@ -342,6 +346,41 @@ func TestLiteralEqualsCUE(t *testing.T) {
 	if all < trees*9/10 || whole < all*6/10 || declined < all/20 || compared < read*8/10 {
 		t.Errorf("of %d trees %d parse and %d are read whole, with %d entries declined and %d compared; want nearly all, 60 %%, some, and 80 %% of %d",
 			trees, all, whole, declined, compared, read)
+	}
+}
+
+// TestLibraryIsRead holds that the whole library is read without CUE: what is embedded costs its author nothing.
+func TestLibraryIsRead(t *testing.T) {
+	for _, lib := range libraries[1:] {
+		read := libraryNodes()[lib.importPath]
+		entries := 0
+		for name, data := range lib.sources() {
+			f, err := parser.ParseFile(name, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range f.Decls[1:] {
+				field := d.(*ast.Field)
+				name, _ := label(field.Label)
+				of, ok := field.Value.(*ast.StructLit)
+				if n := read.get(name); n == nil || !ok || len(n.Fields) == 0 {
+					t.Errorf("%s of %s is not read", name, lib.importPath)
+					continue
+				}
+				for _, e := range of.Elts {
+					if inner, ok := e.(*ast.Field); ok {
+						key, _ := label(inner.Label)
+						if read.get(name, key) == nil {
+							t.Errorf("%s.%s of %s is not read", name, key, lib.importPath)
+						}
+						entries++
+					}
+				}
+			}
+		}
+		if entries < 100 || read.get("bounds", "noShells", "never", "exec", "/bin/sh") == nil {
+			t.Errorf("%d entries of %s are read", entries, lib.importPath)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func lowerWorkload(s *statement, sc *scope) *schema.Workload {
 	if w.Owner == "" {
 		w.Owner = sc.folderOwner(s.Folder)
 	}
-	l := &lowerer{sc: sc, id: func(p schema.Plane, v schema.Verb, key string) schema.RuleID {
+	l := &lowerer{sc: sc, stated: n.places(), id: func(p schema.Plane, v schema.Verb, key string) schema.RuleID {
 		return schema.NewRuleID("rule", s.Name, string(p), string(v), key)
 	}}
 	w.Rules = l.rules(n)
@@ -135,6 +135,8 @@ type lowerer struct {
 	sc    *scope
 	limit bool // of a bound or a patch, which have fewer fields and no defaults
 	id    func(schema.Plane, schema.Verb, string) schema.RuleID
+	// stated is where the entry is stated: the place of rules that come from a library with all that is around them.
+	stated []schema.Pos
 }
 
 // rules reads all rules of a workload, or of a part of a bound or a patch, which have no more fields than that.
@@ -145,11 +147,7 @@ func (l *lowerer) rules(n *node) []schema.Rule {
 			return
 		}
 		for _, f := range entries.Fields {
-			r := l.rule(p, v, f.Name, f.Node)
-			if len(r.Pos) == 0 {
-				r.Pos = around.places() // a set that is embedded from a library
-			}
-			all = append(all, r)
+			all = append(all, l.placed(l.rule(p, v, f.Name, f.Node), around, n))
 		}
 	}
 	exec, file := n.get("exec"), n.get("file")
@@ -163,10 +161,23 @@ func (l *lowerer) rules(n *node) []schema.Rule {
 	add(schema.PlaneCapability, schema.VerbUse, n.get("capability"), n.get("capability"))
 	add(schema.PlaneEgress, schema.VerbConnect, n.get("egress"), n.get("egress"))
 	add(schema.PlaneIngress, schema.VerbAccept, n.get("ingress"), n.get("ingress"))
-	all = append(all, l.images(n.get("image"))...)
-	all = append(all, l.pod(n.get("pod"))...)
+	all = append(all, l.images(n.get("image"), n)...)
+	all = append(all, l.pod(n.get("pod"), n)...)
 	slices.SortFunc(all, schema.CompareRules)
 	return all
+}
+
+// placed gives a rule that is embedded from a library the place of the nearest of the values around it that the author states.
+func (l *lowerer) placed(r schema.Rule, around ...*node) schema.Rule {
+	for _, n := range around {
+		if len(r.Pos) == 0 {
+			r.Pos = n.places()
+		}
+	}
+	if len(r.Pos) == 0 {
+		r.Pos = l.stated
+	}
+	return r
 }
 
 func (l *lowerer) rule(p schema.Plane, v schema.Verb, key string, n *node) schema.Rule {
@@ -223,17 +234,14 @@ func (l *lowerer) layer7(r *schema.Rule, n *node) {
 	r.L4 = n.text("l4") != ""
 }
 
-func (l *lowerer) images(n *node) []schema.Rule {
+// images reads the conditions on images, of the workload or the part of a bound around them.
+func (l *lowerer) images(n, whole *node) []schema.Rule {
 	var all []schema.Rule
 	if n == nil {
 		return nil
 	}
 	add := func(v schema.Verb, key string, at *node) {
-		r := l.rule(schema.PlaneImage, v, key, at)
-		if len(r.Pos) == 0 {
-			r.Pos = n.places()
-		}
-		all = append(all, r)
+		all = append(all, l.placed(l.rule(schema.PlaneImage, v, key, at), n, whole))
 	}
 	if l.limit { // patterns alone
 		for _, f := range n.Fields {
@@ -256,7 +264,7 @@ func (l *lowerer) images(n *node) []schema.Rule {
 }
 
 // pod reads conditions on a Pod: of a workload its profile and its fields; of a bound the forbidden values of each field.
-func (l *lowerer) pod(n *node) []schema.Rule {
+func (l *lowerer) pod(n, whole *node) []schema.Rule {
 	if n == nil {
 		return nil
 	}
@@ -279,10 +287,7 @@ func (l *lowerer) pod(n *node) []schema.Rule {
 		case nodeStruct:
 			r.Values, r.Why = append([]string{}, f.Node.names()...), reasonsOf(f.Node)
 		}
-		if len(r.Pos) == 0 {
-			r.Pos = n.places()
-		}
-		all = append(all, r)
+		all = append(all, l.placed(r, n, whole))
 	}
 	return all
 }

@@ -27,7 +27,7 @@ func lowerKind(p *schema.Policy, s *statement, sc *scope) {
 	case "exception":
 		v := schema.Exception{Name: s.Name, Pos: at, Findings: n.get("finding").names(), Images: n.get("images").names()}
 		decode(n, &v)
-		v.Patch = (&lowerer{sc: sc, limit: true, id: idOf("patch", s.Name)}).rules(n.get("patch"))
+		v.Patch = (&lowerer{sc: sc, limit: true, stated: n.places(), id: idOf("patch", s.Name)}).rules(n.get("patch"))
 		p.Exceptions = append(p.Exceptions, v)
 	case "signer":
 		v := schema.Signer{Name: s.Name, Pos: at}
@@ -56,6 +56,9 @@ func lowerKind(p *schema.Policy, s *statement, sc *scope) {
 		p.Checks = append(p.Checks, v)
 	case "cluster":
 		p.Clusters = append(p.Clusters, lowerCluster(s))
+	case "admission":
+		decode(n, &p.Admission)
+		p.Admission.Makers, p.Admission.Pos = lowerMakers(n.get("makers")), at
 	case "budget":
 		decode(n, &p.Budget)
 		p.Budget.Pos = at
@@ -82,14 +85,14 @@ func lowerBound(s *statement, sc *scope) schema.Bound {
 	b := schema.Bound{Name: s.Name, ID: schema.NewRuleID("bound", s.Name, "require"), Pos: n.places()}
 	decode(n, &b)
 	b.Mode, b.Then, b.After = oneMode(n.get("mode"))
-	b.Never = (&lowerer{sc: sc, limit: true, id: idOf("bound", s.Name, "never")}).rules(n.get("never"))
+	b.Never = (&lowerer{sc: sc, limit: true, stated: n.places(), id: idOf("bound", s.Name, "never")}).rules(n.get("never"))
 	only := n.get("only")
-	rules := (&lowerer{sc: sc, limit: true, id: idOf("bound", s.Name, "only")}).rules(only)
+	rules := (&lowerer{sc: sc, limit: true, stated: n.places(), id: idOf("bound", s.Name, "only")}).rules(only)
 	for _, p := range schema.Planes {
 		if only.get(string(p)) == nil {
 			continue
 		}
-		l := schema.Limit{Plane: p, Pos: only.at(string(p))}
+		l := schema.Limit{Plane: p, Pos: n.at("only", string(p))}
 		for _, r := range rules {
 			if r.Plane == p {
 				l.Rules = append(l.Rules, r)
@@ -137,6 +140,21 @@ func lowerCluster(s *statement) schema.Cluster {
 		}
 	}
 	return c
+}
+
+// lowerMakers reads the kinds that make Pods. They are sorted as all fields of a node are.
+func lowerMakers(n *node) (all []schema.Maker) {
+	if n == nil {
+		return nil
+	}
+	for _, f := range n.Fields {
+		m := schema.Maker{Kind: f.Name}
+		decode(f.Node, &m)
+		m.Kind = f.Name
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b schema.Maker) int { return cmp.Compare(a.Kind, b.Kind) })
+	return all
 }
 
 // verdictWords are what a test expects, in the words of a policy.

@@ -55,6 +55,9 @@ func PolicyTable(p *schema.Policy) bundle.RuleTable {
 	for _, s := range p.Tests {
 		add(bundle.RuleEntry{Kind: bundle.KindTest, Name: s.Name, Why: s.Why, Text: describeTest(s), Pos: s.Pos})
 	}
+	if len(p.Admission.Pos) > 0 {
+		add(bundle.RuleEntry{Kind: bundle.KindAdmission, Name: bundle.KindAdmission, Text: describeAdmission(p.Admission), Pos: p.Admission.Pos})
+	}
 	if len(p.Budget.Pos) > 0 {
 		add(bundle.RuleEntry{Kind: bundle.KindBudget, Name: bundle.KindBudget, Text: describeBudget(p.Budget), Pos: p.Budget.Pos})
 	}
@@ -244,7 +247,7 @@ func describeCluster(c schema.Cluster) string {
 	if len(c.Workloads) > 0 {
 		single = "other modes for " + strings.Join(quotedAll(slices.Sorted(maps.Keys(c.Workloads))), ", ")
 	}
-	return joinWords("; ", folders, mode, single)
+	return joinWords("; ", folders, mode, single, labelled("admission by", c.Admission))
 }
 
 func describeFolder(f schema.Folder) string {
@@ -269,6 +272,33 @@ func describeTest(t schema.Test) string {
 		who = "workload " + quoted(t.In)
 	}
 	return joinWords(" ", describeEvent(t.Event, t.Peer), "in "+who, "is "+ActionWord(t.Is), labelled("by", t.By))
+}
+
+func describeAdmission(stated schema.Admission) string {
+	a := stated.Effective()
+	makers := make([]string, len(a.Makers))
+	for i, m := range a.Makers {
+		makers[i] = m.Kind
+	}
+	words := []string{"by " + admissionNames[a.By]}
+	if a.Gatekeeper() {
+		words = append(words, "Gatekeeper's failure policy "+a.FailurePolicy.Gatekeeper)
+	}
+	if a.VAP() {
+		words = append(words, "that of ValidatingAdmissionPolicy "+a.FailurePolicy.VAP)
+	}
+	if a.Cilium {
+		words = append(words, "network by Cilium")
+	}
+	if len(makers) > 0 {
+		words = append(words, "Pods are also made by "+strings.Join(quotedAll(makers), ", "))
+	}
+	return strings.Join(words, ", ")
+}
+
+// admissionNames are the names of what enforces at admission, as people know them.
+var admissionNames = map[string]string{
+	schema.AdmissionGatekeeper: "Gatekeeper", schema.AdmissionVAP: "ValidatingAdmissionPolicy", schema.AdmissionBoth: "Gatekeeper and ValidatingAdmissionPolicy",
 }
 
 func describeBudget(b schema.Budget) string {

@@ -10,9 +10,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/writ-sec/writ/compiler/admission"
 	"github.com/writ-sec/writ/schema"
 )
 
@@ -27,18 +29,16 @@ type product struct {
 
 // made is what is made of one workload.
 type made struct {
-	_       struct{} `cbor:",toarray"`
-	Name    string
-	Digest  [sha256.Size]byte // of the workload without positions
-	Rules   int               // how many
-	IDs     []byte            // of its closures and rules, 8 bytes each, big endian
-	Files   []madeFile
-	Closed  cbor.RawMessage // its closures without positions, read only when two results are compared
-	Image   []byte          // its entry in an admission object, or nil
-	Action  string          // the enforcement action of that object
-	Changes schema.Date     // after which it would be another, or ""
-	Entries int             // predicted map entries on a node
-	Bytes   int64           // and their memory
+	_         struct{} `cbor:",toarray"`
+	Name      string
+	Digest    [sha256.Size]byte // of the workload without positions
+	Rules     int               // how many
+	IDs       []byte            // of its closures and rules, 8 bytes each, big endian
+	Files     []madeFile
+	Closed    cbor.RawMessage // its closures without positions, read only when two results are compared
+	Admission admission.Made
+	Entries   int   // predicted map entries on a node
+	Bytes     int64 // and their memory
 }
 
 // madeFile is a file of the bundle. Its content is made again from the workload when it is wanted.
@@ -80,9 +80,10 @@ func (r *run) products(ctx context.Context, g *gathered) error {
 // globals digests everything that every workload may be held against.
 func (r *run) globals(sc *scope) (digest, error) {
 	p := *sc.policy
-	p.Tests = nil // they are held against workloads, and not the other way
+	r.cilium = r.admission(&p).Cilium
+	p.Tests, p.Admission = nil, schema.Admission{} // tests are held against workloads, and not the other way; what admission is by, objects follow
 	data, err := json.Marshal(&p)
-	return contentKey("globals", data, r.cfg.At.String()), err
+	return contentKey("globals", data, r.cfg.At.String(), strconv.FormatBool(r.cilium)), err
 }
 
 // product makes the product of one group, or reads it. What is wrong is not kept.
@@ -208,10 +209,7 @@ func (r *run) make(w *schema.Workload) (made, error) {
 	}
 	slices.SortFunc(m.Files, func(a, b madeFile) int { return compareStrings(a.Path, b.Path) })
 	m.Entries, m.Bytes = workloadCost(w)
-	m.Image, m.Action, err = emitImage(w, r.cfg.At)
-	if c, ok := w.Closure(schema.PlaneImage); ok && m.Image != nil && c.Then != "" && enforcementActions[c.Then] != enforcementActions[c.Mode] {
-		m.Changes = c.After
-	}
+	m.Admission, err = admission.Make(w, r.cfg.At, r.cilium)
 	return m, err
 }
 

@@ -92,7 +92,8 @@ func everything() *schema.Policy {
 		Folders: []schema.Folder{{Path: "shop", Namespaces: schema.Names{"shop"}, Owner: "team-shop", Host: true, Pos: h.pos()}},
 		Tests: []schema.Test{{Name: "t", In: "payments", Peer: "ledger", Event: schema.Event{Verb: schema.VerbConnect, Flow: &schema.Flow{Port: 8443, Protocol: "tcp"}}, Is: schema.ActionDeny, By: "b",
 			Pos: h.pos()}},
-		Budget: schema.Budget{NodeEntries: 10, ObjectBytes: 20, Pos: h.pos()},
+		Admission: schema.Admission{By: "vap", Makers: []schema.Maker{{Kind: "argoproj.io/Rollout", Path: "spec.template"}}, Cilium: true, Pos: h.pos()},
+		Budget:    schema.Budget{NodeEntries: 10, ObjectBytes: 20, Pos: h.pos()},
 	}
 	p.Bounds[0].Require = schema.Require{Workload: true, Owner: true, Profile: "baseline"}
 	p.Bounds[0].Only = []schema.Limit{{Plane: schema.PlaneExec, Pos: h.pos()}, {Plane: schema.PlaneImage, Rules: h.limits("bound", "b", []schema.Rule{rule(schema.VerbRun, "registry.example.com/**")})}}
@@ -112,6 +113,7 @@ func TestPolicyTable(t *testing.T) {
 	}
 	slices.Sort(lines)
 	want := []string{
+		"admission: by ValidatingAdmissionPolicy, that of ValidatingAdmissionPolicy Fail, network by Cilium, Pods are also made by argoproj.io/Rollout",
 		"benchmark cis: cis-kubernetes, level 1, every 24h, without 1.2.3",
 		"bound b: holds for namespace shop, whose workloads must state workload, owner, profile baseline",
 		"bound b: never read or write /etc/shadow (allowed and reported)",
@@ -137,7 +139,7 @@ func TestPolicyTable(t *testing.T) {
 	if !slices.Equal(lines, want) {
 		t.Errorf("headlines are\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
 	}
-	if len(kinds) != 17 {
+	if len(kinds) != 18 {
 		t.Errorf("kinds are %v", kinds)
 	}
 }

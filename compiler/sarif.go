@@ -30,6 +30,7 @@ type Report struct {
 	Errors   []Diagnostic
 	Warnings []Diagnostic
 	Silenced []Silenced
+	Findings []Finding
 }
 
 // errorRule is the SARIF rule of every error: what is wrong is in the message, and an error cannot be switched off.
@@ -104,6 +105,9 @@ func helpOf(id string) warningText {
 	if t, ok := warningHelp[id]; ok {
 		return t
 	}
+	if t, ok := findingHelp(id); ok {
+		return t
+	}
 	return warningText{"Warning " + id, "The policy compiles; the message says what is doubtful. A warning is silenced on its field: @writ(" + id + ", why=\"...\")."}
 }
 
@@ -148,11 +152,13 @@ type (
 		Level               string             `json:"level"`
 		Message             sarifMessage       `json:"message"`
 		Locations           []sarifLocation    `json:"locations,omitempty"`
+		RelatedLocations    []sarifLocation    `json:"relatedLocations,omitempty"`
 		PartialFingerprints map[string]string  `json:"partialFingerprints"`
 		Suppressions        []sarifSuppression `json:"suppressions,omitempty"`
 	}
 	sarifLocation struct {
 		PhysicalLocation sarifPhysical `json:"physicalLocation"`
+		Message          *sarifMessage `json:"message,omitempty"`
 	}
 	sarifPhysical struct {
 		ArtifactLocation sarifArtifact `json:"artifactLocation"`
@@ -179,7 +185,7 @@ const fingerprintKey = "writ/v1"
 var semverRE = regexp.MustCompile(`^v?((?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)\.(?:0|[1-9][0-9]*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)$`)
 
 // RenderSARIF writes a report as a SARIF 2.1.0 log, for code hosts: errors at level error, warnings at level warning, silenced ones suppressed
-// in their source. URIs are relative to what [Diagnostic.Pos] is relative to. Columns are counted in UTF-16 code units, from 1. A fingerprint
+// in their source, findings at their own level. URIs are relative to what [Diagnostic.Pos] is relative to. Columns are counted in UTF-16 code units, from 1. A fingerprint
 // stays the same when its line moves. The bytes depend on the report alone. The error is the writer's.
 func RenderSARIF(w io.Writer, r Report) error {
 	run := sarifRun{ColumnKind: "utf16CodeUnits", Results: []sarifResult{}}
@@ -202,6 +208,9 @@ func RenderSARIF(w io.Writer, r Report) error {
 	}
 	for _, s := range r.Silenced {
 		add(s.Diagnostic, "warning").Suppressions = []sarifSuppression{{Kind: "inSource", Justification: escape(s.Why)}}
+	}
+	for _, f := range r.Findings {
+		add(f.coded(), string(f.Level)).RelatedLocations = f.related()
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -231,6 +240,9 @@ func sarifRules(r Report) []sarifRule {
 	}
 	for _, s := range r.Silenced {
 		levels[ruleID(s.Diagnostic)] = "warning"
+	}
+	for _, f := range r.Findings {
+		levels[f.Rule] = string(f.Level.worst(Level(levels[f.Rule])))
 	}
 	rules := []sarifRule{}
 	for _, id := range slices.Sorted(maps.Keys(levels)) {

@@ -57,7 +57,13 @@ func (m *shapeMaker) value(s *shape) any {
 		})
 	}
 	for _, form := range s.structs {
-		ways = append(ways, func() any { return m.structure(form) })
+		ways = append(ways, func() any {
+			v := m.structure(form)
+			for all, _ := v.(map[string]any); len(all) == 0 && len(s.structs) > 1; all, _ = v.(map[string]any) {
+				v = m.structure(form) // CUE cannot tell which form an empty one is
+			}
+			return v
+		})
 	}
 	return ways[m.r.IntN(len(ways))]()
 }

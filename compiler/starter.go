@@ -19,6 +19,7 @@ func Init() map[string][]byte {
 	files := Vendor()
 	files[moduleDir+"/module.cue"] = []byte(starterModule)
 	files["writ.cue"] = []byte(starterRoot)
+	files["bounds.cue"] = []byte(starterBounds)
 	files["apps/hello.cue"] = []byte(starterWorkload)
 	return files
 }
@@ -47,7 +48,19 @@ benchmark: [string]: schema.#Benchmark
 check: [string]:     schema.#Check
 cluster: [string]:   schema.#Cluster
 test: [string]:      schema.#Test
-budget: schema.#Budget
+admission: schema.#Admission
+budget:    schema.#Budget
+`
+
+const starterBounds = `package policy
+
+import "github.com/writ-sec/writ/policies"
+
+// What no workload may go beyond, from the library. Each is reported until its mode is "enforce": look at the reports first.
+// https://github.com/writ-sec/writ/tree/main/policies says what each stops, and which others there are.
+bound: "no-shells": {policies.bounds.noShells, mode: "audit", owner: "team-platform"}
+bound: "no-metadata": {policies.bounds.noMetadata, mode: "audit", owner: "team-platform"}
+bound: "no-latest": {policies.bounds.noLatest, mode: "audit", owner: "team-platform"}
 `
 
 const starterWorkload = `package policy

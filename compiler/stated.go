@@ -18,6 +18,8 @@ type Stated struct {
 	Owner    string      `json:"owner,omitempty"` // whom to ask
 	Mode     schema.Mode `json:"mode,omitempty"`  // of the plane in this workload, or of the bound
 	bundle.RuleEntry
+	// Withheld says that there is no policy of the network for the plane, or a wider one, because of another workload; see [bundle.Withheld].
+	Withheld *bundle.Withholding `json:"withheld,omitempty"`
 }
 
 // StatedIn returns what a rule table states, in the order of its entries. Each entry of a workload has the mode of its plane, with both sides
@@ -103,8 +105,8 @@ func (s *Stated) Headline() string {
 		if s.Match != nil {
 			return "workload " + quoted(s.Name) + " selects " + DescribeMatch(*s.Match) + "; it " + s.Text
 		}
-	case bundle.KindBudget:
-		return "budget: " + s.Text
+	case bundle.KindAdmission, bundle.KindBudget:
+		return s.Kind + ": " + s.Text
 	}
 	return quoted(s.Kind) + " " + quoted(s.Name) + ": " + escape(s.Text)
 }

@@ -71,6 +71,9 @@ var parts = []schemaPart{
 	{"#Check.of", schema.CheckOf{}, nil, nil},
 	{"#Assertion", schema.Assertion{}, nil, nil},
 	{"#Cluster", schema.Cluster{}, map[string]string{"mode": "Modes", "workload": "Workloads"}, keyedAnd(map[string]string{"modes": "mode", "workloads": "workload"})},
+	{"#Admission", schema.Admission{}, nil, map[string]string{"pos": "where it stands"}},
+	{"#Admission.failurePolicy", schema.FailurePolicies{}, nil, nil},
+	{"#Maker", schema.Maker{}, nil, map[string]string{"kind": "the key"}},
 	{"#Budget", schema.Budget{}, nil, map[string]string{"pos": "where it stands"}},
 	{"#Subject", schema.Subject{}, nil, map[string]string{"namespaceLabels": "the workload's, as a test has no other"}},
 }
@@ -108,6 +111,7 @@ var wordLists = map[string][]string{
 	"#Pod.profile": schema.Profiles, "#Require.profile": schema.Profiles[1:],
 	"#Response.on.plane": namesOf(schema.Planes), "#Response.on.verdict": namesOf([]schema.Action{schema.ActionLearn, schema.ActionAudit, schema.ActionDeny}),
 	"#Notify.kind": slices.Collect(maps.Keys(notifyTo)), "#Benchmark.profile": {"cis-kubernetes", "cis-docker", "nsa-kubernetes", "pss"},
+	"#Admission.by": schema.AdmissionWords, "#Cluster.admission": schema.AdmissionWords, "#FailurePolicy": {schema.FailurePolicyIgnore, schema.FailurePolicyFail},
 	"#Test.is": slices.Collect(maps.Keys(verdictWords)),
 }
 

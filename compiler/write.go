@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -26,7 +27,8 @@ const temporary = ".writ-new-"
 // and is never changed, and the manifest is exchanged in one step when all of it is on disk. Content that is there is not written again. What the
 // bundle before had stays until the next write, for readers that are slow.
 //
-// The admission objects stand in the folder a second time, by name, for kubectl. They are written last.
+// The objects for the Kubernetes API server stand in the folder a second time, by name, for kubectl: in admission, in network, and their order
+// beside those as order.json, since kubectl would take it for an object. They are written last.
 //
 // dir is created if it does not exist. A folder that is neither empty nor a bundle is refused and left as it is; so is a link.
 // Writers of the same folder must not run at the same time.
@@ -61,7 +63,13 @@ func writeFolder(dir string, b *bundle.Bundle) error {
 			return err
 		}
 	}
-	if err := writeAdmission(filepath.Join(dir, bundle.AdmissionDir), b); err != nil {
+	if err := writeObjects(dir, bundle.AdmissionDir, b); err != nil {
+		return err
+	}
+	if err := writeNetwork(dir, b); err != nil {
+		return err
+	}
+	if err := writeOrder(dir, b); err != nil {
 		return err
 	}
 	if len(wrote) == 0 && bytes.Equal(old, b.EncodeManifest()) || len(b.Manifest.Files) > sweptAlways && b.Manifest.Digest[0] != '0' {
@@ -95,7 +103,7 @@ func inspect(dir string) (manifest []byte, err error) {
 		switch name := e.Name(); {
 		case name == bundle.ManifestName:
 			hasManifest = true
-		case name == blobs, name == bundle.AdmissionDir, strings.HasPrefix(name, temporary):
+		case name == blobs, name == bundle.AdmissionDir, name == bundle.NetworkDir, name == orderName, strings.HasPrefix(name, temporary):
 		default:
 			return nil, fmt.Errorf("%q holds %q and would be replaced; want an empty folder or a bundle", dir, name)
 		}
@@ -112,7 +120,7 @@ func inspect(dir string) (manifest []byte, err error) {
 // crashed reports whether a folder without a manifest holds what a writer leaves that died before it wrote one.
 func crashed(dir string, entries []fs.DirEntry) bool {
 	for _, e := range entries {
-		if e.Name() == bundle.AdmissionDir {
+		if slices.Contains([]string{bundle.AdmissionDir, bundle.NetworkDir, orderName}, e.Name()) {
 			return false
 		}
 	}
@@ -232,16 +240,65 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// writeAdmission makes a folder hold the admission objects, and no others.
-func writeAdmission(dir string, b *bundle.Bundle) error {
+// orderName is the name under which a bundle's order stands in its folder a second time.
+var orderName = path.Base(bundle.OrderPath)
+
+// writeOrder makes the folder hold the order, or none if the bundle has no objects.
+func writeOrder(dir string, b *bundle.Bundle) error {
+	name := filepath.Join(dir, orderName)
+	if !slices.ContainsFunc(b.Manifest.Files, func(f bundle.File) bool { return f.Path == bundle.OrderPath }) {
+		if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	data, err := b.Open(bundle.OrderPath)
+	if err != nil {
+		return err
+	}
+	if have, err := os.ReadFile(name); err == nil && bytes.Equal(have, data) {
+		return nil
+	}
+	return replaceFile(name, data)
+}
+
+// digestFile, in the folder of the policies of the network, says what the folder holds: there is a file for each workload, and looking
+// at each takes long. It is gone while the folder is written.
+const digestFile = ".digest"
+
+// writeNetwork makes a folder hold the policies of the network, and no others.
+func writeNetwork(dir string, b *bundle.Bundle) error {
+	var files []bundle.File
+	for _, f := range b.Manifest.Files {
+		if strings.HasPrefix(f.Path, bundle.NetworkDir+"/") {
+			files = append(files, f)
+		}
+	}
+	mark, digest := filepath.Join(dir, bundle.NetworkDir, digestFile), []byte(bundle.Digest(files)+"\n")
+	if have, err := os.ReadFile(mark); err == nil && bytes.Equal(have, digest) {
+		return nil
+	}
+	if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeObjects(dir, bundle.NetworkDir, b); err != nil || len(files) == 0 {
+		return err
+	}
+	return replaceFile(mark, digest)
+}
+
+// writeObjects makes a folder of the bundle's hold the objects that stand there, and no others. Their content is read from the bundle on disk.
+func writeObjects(dir, sub string, b *bundle.Bundle) error {
+	blobs := filepath.Join(dir, filepath.FromSlash(bundle.BlobsDir))
+	dir = filepath.Join(dir, sub)
 	wanted := map[string]bool{}
 	for _, f := range b.Manifest.Files {
-		name, ok := strings.CutPrefix(f.Path, bundle.AdmissionDir+"/")
-		if !ok {
+		name, ok := strings.CutPrefix(f.Path, sub+"/")
+		if !ok || f.Path == bundle.OrderPath {
 			continue
 		}
 		wanted[name] = true
-		data, err := b.Open(f.Path)
+		data, err := os.ReadFile(filepath.Join(blobs, f.Digest))
 		if err != nil {
 			return err
 		}

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/writ-sec/writ/compiler/kubeyaml"
 	"github.com/writ-sec/writ/schema"
 )
 
@@ -30,14 +30,7 @@ func (s *source) pos(n *yaml.Node) schema.Pos {
 	if n.Line < 1 || n.Line > len(s.lines) {
 		return p
 	}
-	col := 1
-	for i := range s.lines[n.Line-1] {
-		if col == n.Column {
-			p.Col = i + 1
-			break
-		}
-		col++
-	}
+	p.Col = kubeyaml.ByteColumn(s.lines[n.Line-1], n.Column)
 	return p
 }
 
@@ -87,7 +80,7 @@ func (im *importer) read(sources []Source) error {
 }
 
 func (im *importer) readSource(s Source) (err error) {
-	data := blankTabs(bytes.TrimPrefix(s.Data, []byte("\ufeff")))
+	data := kubeyaml.BlankTabs(bytes.TrimPrefix(s.Data, []byte("\ufeff")))
 	src := &source{path: s.Path, namespace: s.Namespace, lines: strings.Split(string(data), "\n")}
 	if src.namespace == "" {
 		src.namespace = "default"
@@ -105,7 +98,7 @@ func (im *importer) readSource(s Source) (err error) {
 			return nil
 		}
 		if err != nil {
-			return yamlError(s.Path, err)
+			return yamlError(s.Path, data, err)
 		}
 		for _, n := range doc.Content {
 			if err := im.bounded(src, n, 0); err != nil {
@@ -118,36 +111,13 @@ func (im *importer) readSource(s Source) (err error) {
 	}
 }
 
-var yamlLineRE = regexp.MustCompile(`^yaml: line ([0-9]+): `)
-
-// yamlError gives an error of the parser the form of ours. It knows lines, but no columns.
-func yamlError(path string, err error) error {
-	text := err.Error()
-	if m := yamlLineRE.FindStringSubmatch(text); m != nil {
-		return fmt.Errorf("%s:%s: is not YAML: %s", path, m[1], text[len(m[0]):])
+// yamlError gives an error of the parser the form of ours.
+func yamlError(path string, data []byte, err error) error {
+	line, text := kubeyaml.CutLine(data, err)
+	if line > 0 {
+		return fmt.Errorf("%s:%d: is not YAML: %s", path, line, text)
 	}
-	return fmt.Errorf("%s: is not YAML: %s", path, strings.TrimPrefix(text, "yaml: "))
-}
-
-// blankTabs makes JSON that is indented with tabs readable as YAML. Positions stay.
-func blankTabs(data []byte) []byte {
-	first := bytes.TrimLeft(data, " \t\r\n")
-	if len(first) == 0 || first[0] != '{' && first[0] != '[' {
-		return data
-	}
-	out := bytes.Clone(data)
-	quoted := false
-	for i := 0; i < len(out); i++ {
-		switch {
-		case quoted && out[i] == '\\':
-			i++
-		case out[i] == '"':
-			quoted = !quoted
-		case !quoted && out[i] == '\t':
-			out[i] = ' '
-		}
-	}
-	return out
+	return fmt.Errorf("%s: is not YAML: %s", path, text)
 }
 
 // bounded holds a document against the limits, with aliases followed: a few lines of YAML can stand for billions of values, or contain themselves.

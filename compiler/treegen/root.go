@@ -57,7 +57,8 @@ check: [string]:     schema.#Check
 cluster: [string]:   schema.#Cluster
 test: [string]:      schema.#Test
 
-budget: schema.#Budget
+admission: schema.#Admission
+budget:    schema.#Budget
 `
 
 const rootSupply = `package policy
