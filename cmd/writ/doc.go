@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command writ is the tool of people and of continuous integration: it makes, drafts, checks, tests, compares, formats, compiles and explains a
-// policy repository, puts it in force on this host, and proposes what workloads do as commits.
+// policy repository, judges manifests by it, puts it in force on this host, and proposes what workloads do as commits.
 //
 // It may import every room. It decides nothing about policy itself: it reads flags, calls the rooms in order and prints.
 //
@@ -34,6 +34,12 @@
 // writ learn propose is its own process. It pushes with the credentials of the person who runs it, never with those that writ up
 // reads policy with.
 //
+// writ check judges by what is compiled for Gatekeeper and by nothing else, in another program (writ-check, package checkwire), so that writ links
+// neither Gatekeeper nor Kubernetes. The two must have the same version. Input at fault is exit code 2 also where something is denied: nobody knows
+// whether all of it would be admitted. A policy that does not compile is 1, as in vet. Results and problems of the input are told apart, and all at once.
+//
+// With --krm, compile and check are functions of kustomize and kpt; they read and write with kyaml, so that items stay as they are.
+//
 // A state folder belongs to one user, and root never acts on what stands in it: explain, learn status and learn propose become its owner
 // first, and writ up refuses a folder of somebody else.
 //
@@ -41,6 +47,12 @@
 // so they say the same everywhere and need no node. Where a thing is enforced, and how strongly, is a table of this version
 // (compiler.Claims); what the kernel at hand can do, writ-node probe says. A failing test exits with 1, no tests at all with 0. explain exits
 // with 0 whatever the verdict is: it explains.
+//
+// writ compile --krm is the same compile behind the protocol of KRM functions, which kustomize, kpt and Argo CD's and Flux's builds with kustomize
+// speak, so that objects need not be committed. It takes no argument from the runner but its command line (ExecSpec.args of kyaml, or kpt's
+// exec) and the functionConfig. It finds its own objects by their label and digest annotation, so one package holds the objects of one policy.
+// Reading and writing lists is kyaml's kio, which keeps comments; the framework package beside it would link a validator of OpenAPI for
+// nothing. kyaml's function runner is in the tests alone.
 //
 // Text from outside (paths, commit messages, error texts of peers) is quoted before it reaches a terminal.
 package main

@@ -85,7 +85,11 @@ func explainIndex(c *cobra.Command, f explainFlags) (*ruleIndex, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newPolicyIndex(policy, res.Bundle.Manifest.Envelope)
+		ix, err := newPolicyIndex(policy, res.Bundle.Manifest.Envelope)
+		if err != nil {
+			return nil, err
+		}
+		return ix, ix.readNotes(res.Bundle)
 	}
 	if f.bundle != "" {
 		return readRuleIndex(f.bundle)
@@ -208,7 +212,7 @@ const maxExamples = 3
 func (x explaining) stated(found []explained) (explanation, error) {
 	out := explanation{Rules: found}
 	for i := range found {
-		found[i].Enforced = compiler.Claims(found[i].Stated)
+		x.ix.claim(&found[i])
 	}
 	if len(found) > maxExamples {
 		out.Note = fmt.Sprintf("%s stand here; explain one by its ID to see what else was considered", plural(len(found), "rule"))
@@ -241,7 +245,9 @@ func (x explaining) judged(e schema.Event) (explanation, error) {
 	}
 	out := explanation{Rules: []explained{}, Judged: compiler.Consider(p, e, x.at)}
 	if s := out.Judged.By; s != nil {
-		out.Rules = append(out.Rules, explained{Stated: *s, Envelope: x.ix.envelope, Enforced: compiler.Claims(*s)})
+		e := explained{Stated: *s, Envelope: x.ix.envelope}
+		x.ix.claim(&e)
+		out.Rules = append(out.Rules, e)
 	}
 	return out, nil
 }
@@ -258,7 +264,7 @@ func (x explaining) observed(id string) (explanation, error) {
 	}
 	out := explanation{Event: &o, Rules: []explained{}}
 	if e, ok := x.ix.inForce(o.Rule); ok {
-		e.Enforced = compiler.Claims(e.Stated)
+		x.ix.claim(&e)
 		out.Rules = append(out.Rules, e)
 	}
 	p, err := x.ix.policy()

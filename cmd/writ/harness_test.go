@@ -78,11 +78,11 @@ func (r *testRepo) commit(t testing.TB, files map[string]string) {
 	}
 }
 
-// starter returns the files of writ init without its first workload, and more files.
+// starter returns the files of writ init without its first workload and bounds, and more files.
 func starter(more map[string]string) map[string]string {
 	files := map[string]string{}
 	for name, data := range compiler.Init() {
-		if !strings.Contains(name, "/") || strings.HasPrefix(name, "cue.mod/") {
+		if name == "writ.cue" || strings.HasPrefix(name, "cue.mod/") {
 			files[name] = string(data)
 		}
 	}

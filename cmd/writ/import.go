@@ -145,7 +145,7 @@ func manifests(arg string) (names []string, err error) {
 		return nil
 	})
 	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("%s holds no .yaml, .yml or .json file", printable(arg))
+		err = &fs.PathError{Op: "read", Path: printable(arg), Err: errors.New("holds no .yaml, .yml or .json file")}
 	}
 	return names, err
 }

@@ -96,7 +96,7 @@ A denial names the line of policy behind it, and what workloads really do comes 
 as a proposed commit on a branch.
 
 Begin with init, or with import if the cluster has NetworkPolicies and the like. While you
-write: vet, test, fmt. For a review: diff. In force on this host: up, then explain and learn.
+write: vet, test, fmt. For a review: diff. For manifests: check. In force on this host: up, then explain and learn.
 
 Exit codes: 0 done; 1 the policy says no; 2 the work could not be done.`,
 		Example: `  writ init policy && cd policy && writ vet
@@ -111,7 +111,7 @@ Exit codes: 0 done; 1 the policy says no; 2 the work could not be done.`,
 	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	root.AddCommand(newInit(io), newImport(io), newVet(io), newCompile(io), newTest(io), newFmt(io), newDiff(io), newExplain(io), newUp(io), newLearn(io),
+	root.AddCommand(newInit(io), newImport(io), newVet(io), newCompile(io), newTest(io), newFmt(io), newCheck(io), newDiff(io), newExplain(io), newUp(io), newLearn(io),
 		newVendor(io), newDemo(io), newVersion(io))
 	return root
 }

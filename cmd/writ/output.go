@@ -37,6 +37,7 @@ const (
 	outputText   outputFlag = "text"   // for people
 	outputJSON   outputFlag = "json"   // one value on one line
 	outputSARIF  outputFlag = "sarif"  // SARIF 2.1.0, for code hosts
+	outputJUnit  outputFlag = "junit"  // JUnit's XML, for CI systems
 	outputGitHub outputFlag = "github" // workflow commands of GitHub Actions
 )
 

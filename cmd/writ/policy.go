@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -267,6 +268,7 @@ func newCompile(io stdio) *cobra.Command {
 	var out outputFlag
 	var f compileFlags
 	var dest string
+	var krm bool
 	c := &cobra.Command{
 		Use:   "compile [DIR]",
 		Short: "Compile a policy repository into a bundle",
@@ -276,12 +278,23 @@ the generation, the rule tables, a program for each workload and the objects for
 The same repository gives the same bytes on every machine. The folder changes as a whole or not at all. When DIR is a clean git checkout, the
 manifest also names commit, author and time.
 
+Objects for the Kubernetes API server stand in admission and network, and order.json says in which order they are applied. The policy says
+whether they are for Gatekeeper, for ValidatingAdmissionPolicy or for both, and whether the network is Cilium's; --admission and --cilium replace it.
+
 A bundle holds both sides of each date, and what reads it has a clock. Objects for the Kubernetes API server have none: they hold what is in
-force at --at, and compile says from when on they are stale. Without --at they hold the stricter side of each date.`,
-		Example:           "  writ compile --bundle out\n  writ compile --cluster production --at 2027-01-31 --bundle out\n  kubectl apply --server-side -f out/admission",
+force at --at, and compile says from when on they are stale. Without --at they hold the stricter side of each date.
+
+With --krm it is a generator for kustomize, kpt and others that run KRM functions: it writes no bundle, and adds those objects to the
+ResourceList on standard input, in the order in which they are applied. The functionConfig, ` + krmKind + ` of ` + krmGroup + `
+with a spec, or a ConfigMap with data, names dir, cluster, at, admission and cilium; flags and DIR come first. A relative dir begins at the
+folder that the function runs in. Objects of an earlier run that the policy no longer makes are taken out; all else stays as it is.`,
+		Example:           "  writ compile --bundle out\n  writ compile --cluster production --at 2027-01-31 --bundle out\n  jq -r '.stages[].objects[]' out/order.json\n  writ compile --krm <resourcelist.yaml",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeDirs,
 		RunE: func(c *cobra.Command, args []string) error {
+			if krm {
+				return compileKRM(c.Context(), io, f, args)
+			}
 			cfg := f.config()
 			var err error
 			if cfg.At, err = f.given(); err != nil {
@@ -302,9 +315,13 @@ force at --at, and compile says from when on they are stale. Without --at they h
 		},
 	}
 	c.Flags().StringVarP(&dest, "bundle", "b", "bundle", "folder to write")
+	c.Flags().BoolVar(&krm, "krm", false, "be a generator of KRM functions: read a ResourceList, write it with the objects for the Kubernetes API server")
 	_ = c.MarkFlagDirname("bundle")
+	f.registerAdmission(c)
 	f.register(c, "day or instant at which dates are decided in objects for the Kubernetes API server (default: the stricter side of each)")
 	out.register(c, diagnosticForms...)
+	c.MarkFlagsMutuallyExclusive("krm", "bundle")
+	c.MarkFlagsMutuallyExclusive("krm", "output")
 	return c
 }
 
@@ -312,7 +329,7 @@ force at --at, and compile says from when on they are stale. Without --at they h
 func warnOfDates(io stdio, res *compiler.Result) {
 	switch {
 	case res.Stricter > 0:
-		fmt.Fprintf(io.err, "warning: the admission objects have the stricter side of the dates of %s; decide them with --at\n", plural(res.Stricter, "workload"))
+		fmt.Fprintf(io.err, "warning: the admission objects have the stricter side of %s; decide with --at\n", plural(res.Stricter, "planned mode"))
 	case !res.Stale.IsZero():
 		fmt.Fprintf(io.err, "warning: the admission objects are stale from %s on; compile again then\n", res.Stale.Format(time.RFC3339))
 	}
@@ -320,25 +337,42 @@ func warnOfDates(io stdio, res *compiler.Result) {
 
 func reportCompile(io stdio, out outputFlag, dest string, res *compiler.Result) error {
 	m := res.Bundle.Manifest
+	order, err := res.Bundle.Order()
+	if err != nil {
+		return err
+	}
 	if out == outputJSON {
 		return io.json(struct {
 			Bundle   string                `json:"bundle"`
 			Manifest bundle.Manifest       `json:"manifest"`
+			Order    bundle.Order          `json:"order"` // of the objects for the Kubernetes API server
 			Warnings []compiler.Diagnostic `json:"warnings"`
 			Silenced []compiler.Silenced   `json:"silenced"`
 			Stale    time.Time             `json:"stale,omitzero"`     // from when on the admission objects are
-			Stricter int                   `json:"stricter,omitempty"` // workloads with the stricter side of a date there
-		}{dest, m, append([]compiler.Diagnostic{}, res.Warnings...), append([]compiler.Silenced{}, res.Silenced...), res.Stale, res.Stricter})
+			Stricter int                   `json:"stricter,omitempty"` // planned modes of which they have the stricter side
+		}{dest, m, order, append([]compiler.Diagnostic{}, res.Warnings...), append([]compiler.Silenced{}, res.Silenced...), res.Stale, res.Stricter})
 	}
 	if out != outputText {
 		return nil
 	}
 	fmt.Fprintf(io.out, "%s, %s -> %s (%s)\n", plural(res.Workloads, "workload"), plural(res.Rules, "rule"), printable(dest), plural(len(m.Files), "file"))
 	fmt.Fprintf(io.out, "generation %s\n", m.Digest)
+	if len(order.Stages) > 0 {
+		fmt.Fprintf(io.out, "objects    %s\n", orderText(order))
+	}
 	if m.Envelope.Commit != "" {
 		fmt.Fprintf(io.out, "commit     %s by %s\n", m.Envelope.Commit, printable(m.Envelope.Author))
 	}
 	return nil
+}
+
+// orderText says how many objects are applied in which order.
+func orderText(o bundle.Order) string {
+	var parts []string
+	for _, s := range o.Stages {
+		parts = append(parts, fmt.Sprintf("%s %d", s.Name, len(s.Objects)))
+	}
+	return strings.Join(parts, ", then ")
 }
 
 func completeDirs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

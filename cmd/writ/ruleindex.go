@@ -21,8 +21,10 @@ type ruleIndex struct {
 	envelope bundle.Envelope
 	tables   int
 	table    func(int) (bundle.RuleTable, error)
-	where    map[schema.RuleID]int // the table that an ID is in
-	older    *ruleIndex            // of the bundle before, whose last events may still come
+	where    map[schema.RuleID]int  // the table that an ID is in
+	withheld bundle.Withheld        // from the network
+	judges   bundle.FailurePolicies // who is asked at admission
+	older    *ruleIndex             // of the bundle before, whose last events may still come
 }
 
 // newRuleIndex indexes the tables of a bundle, which it keeps.
@@ -33,7 +35,22 @@ func newRuleIndex(b *bundle.Bundle) (*ruleIndex, error) {
 			paths = append(paths, f.Path)
 		}
 	}
-	return indexTables(b.Manifest.Envelope, len(paths), func(i int) (bundle.RuleTable, error) { return b.RuleTable(paths[i]) })
+	ix, err := indexTables(b.Manifest.Envelope, len(paths), func(i int) (bundle.RuleTable, error) { return b.RuleTable(paths[i]) })
+	if err != nil {
+		return nil, err
+	}
+	return ix, ix.readNotes(b)
+}
+
+// readNotes takes from a bundle what it says of its own objects.
+func (ix *ruleIndex) readNotes(b *bundle.Bundle) error {
+	order, err := b.Order()
+	if err != nil {
+		return err
+	}
+	ix.judges = order.FailurePolicies
+	ix.withheld, err = b.Withheld()
+	return err
 }
 
 // newPolicyIndex indexes a policy.
@@ -98,6 +115,14 @@ func (ix *ruleIndex) inForce(id schema.RuleID) (explained, bool) {
 		}
 	}
 	return explained{}, false
+}
+
+// claim says where what an entry stands for is enforced.
+func (ix *ruleIndex) claim(e *explained) {
+	if held, ok := ix.withheld[e.Workload][e.Plane]; ok && e.Kind == "" {
+		e.Withheld = &held
+	}
+	e.Enforced = compiler.ClaimsIn(compiler.Claims(e.Stated), ix.judges)
 }
 
 // all calls f for each table.

@@ -18,6 +18,7 @@ type junitSuites struct {
 	XMLName  xml.Name   `xml:"testsuites"`
 	Tests    int        `xml:"tests,attr"`
 	Failures int        `xml:"failures,attr"`
+	Errors   int        `xml:"errors,attr,omitempty"`
 	Suite    junitSuite `xml:"testsuite"`
 }
 
@@ -25,6 +26,7 @@ type junitSuite struct {
 	Name       string          `xml:"name,attr"`
 	Tests      int             `xml:"tests,attr"`
 	Failures   int             `xml:"failures,attr"`
+	Errors     int             `xml:"errors,attr,omitempty"`
 	Properties []junitProperty `xml:"properties>property"`
 	Cases      []junitCase     `xml:"testcase"`
 }
@@ -40,6 +42,8 @@ type junitCase struct {
 	File    string        `xml:"file,attr,omitempty"`
 	Line    int           `xml:"line,attr,omitempty"`
 	Failure *junitFailure `xml:"failure"`
+	Error   *junitFailure `xml:"error"`
+	Output  string        `xml:"system-out,omitempty"`
 }
 
 type junitFailure struct {
@@ -60,12 +64,17 @@ func (r *testReport) writeJUnit(w io.Writer) error {
 	for _, t := range r.Tests {
 		s.Cases = append(s.Cases, newJUnitCase(t))
 	}
+	return s.write(w)
+}
+
+// write writes the suite as a report of its own.
+func (s *junitSuite) write(w io.Writer) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
 	enc := xml.NewEncoder(w)
 	enc.Indent("", "  ")
-	if err := enc.Encode(junitSuites{Tests: s.Tests, Failures: s.Failures, Suite: s}); err != nil {
+	if err := enc.Encode(junitSuites{Tests: s.Tests, Failures: s.Failures, Errors: s.Errors, Suite: *s}); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, "\n")

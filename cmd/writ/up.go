@@ -80,6 +80,7 @@ up pulls at every interval, and at once on SIGHUP. When it ends, what is in forc
 	fl.StringArrayVar(&f.nodeArgs, "node-arg", nil, "argument for writ-node, such as --node-arg=--fold-window=1s")
 	c.MarkFlagsMutuallyExclusive("branch", "tag")
 	f.compile.registerCluster(c)
+	f.compile.registerAdmission(c)
 	f.auth.register(c)
 	f.out.register(c)
 	return c
@@ -201,7 +202,7 @@ func (u *runningUp) newReconciler(url string) (*reconciler.Reconciler, error) {
 	}
 	return reconciler.New(reconciler.Config{
 		URL: url, Branch: f.branch, Tag: f.tag, Dir: f.state.clone(), Auth: f.auth.credentials(), Interval: f.interval, Targets: targets, AcceptCommits: f.accept,
-		Compiler: compiler.Config{Cluster: f.compile.cluster},
+		Compiler: compiler.Config{Cluster: f.compile.cluster, Admission: string(f.compile.admission), Cilium: f.compile.cilium.is},
 	})
 }
 
