@@ -122,18 +122,18 @@ func parts(files []bundle.File) map[partKey]part {
 		switch dir := strings.TrimSuffix(dir, "/"); {
 		case f.Path == bundle.PolicyTable:
 			key = partKey{KindPolicy, OtherEntries}
-		case dir == bundle.RulesDir, dir == bundle.NodeDir:
+		case dir == bundle.RulesDir, dir == bundle.NodeDir, dir == bundle.NetworkDir:
 			key = partKey{KindWorkload, name}
 		case dir == bundle.PolicyDir:
 			key = partKey{KindPolicy, name}
-		case dir == bundle.AdmissionDir:
+		case dir == bundle.AdmissionDir && f.Path != bundle.OrderPath, dir == bundle.NetworkDir:
 			key = partKey{KindObject, name}
 		}
 		p := m[key]
 		if dir == bundle.RulesDir+"/" {
 			p.told = f.Digest
 		} else {
-			p.enforced = f.Digest
+			p.enforced += f.Digest // of a workload in the kernel and in the network
 		}
 		m[key] = p
 	}
