@@ -58,7 +58,7 @@ func TestOperations(t *testing.T) {
 	leaving := changed(t, badImage, "metadata", "deletionTimestamp", "2027-01-01T00:00:00Z")
 	leavingAnnotated := changed(t, leaving, "metadata", "annotations", object{"a": "b"})
 	swapped := changed(t, leaving, "spec", "containers", []any{object{"name": "c0", "image": "worse"}})
-	finalized := changed(t, bad, "metadata", "finalizers", []any{"a"})
+	held := changed(t, bad, "metadata", "finalizers", []any{"a"})
 	for name, c := range map[string]struct {
 		op     admissionv1.Operation
 		o, old object
@@ -67,7 +67,7 @@ func TestOperations(t *testing.T) {
 		"create":                             {admissionv1.Create, bad, nil, []string{"hostNetwork"}},
 		"good":                               {admissionv1.Create, good, nil, nil},
 		"update that makes it bad":           {admissionv1.Update, bad, good, []string{"hostNetwork"}},
-		"update that changes nothing":        {admissionv1.Update, finalized, bad, nil},
+		"update that changes nothing":        {admissionv1.Update, held, bad, nil},
 		"update of labels":                   {admissionv1.Update, changed(t, bad, "metadata", "labels", object{"a": "b"}), bad, []string{"hostNetwork"}},
 		"update of annotations":              {admissionv1.Update, changed(t, bad, "metadata", "annotations", object{"a": "b"}), bad, []string{"hostNetwork"}},
 		"delete":                             {admissionv1.Delete, bad, bad, nil},
