@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// TestImagePatterns compares patterns of any registry, of one, with a tag and with any digest or one, as what a workload allows and as what a bound
-// forbids, on references that some of them match.
-func TestImagePatterns(t *testing.T) {
+// imageTable returns patterns of any registry and of one, with tags and digests, and references that some of them match.
+func imageTable() (patterns, refs []string) {
 	one, two := "@sha256:"+strings.Repeat("1", 64), "@sha512:"+strings.Repeat("2", 128)
 	cross := func(names, versions []string) (all []string) {
 		for _, name := range names {
@@ -23,9 +22,16 @@ func TestImagePatterns(t *testing.T) {
 		}
 		return all
 	}
-	patterns := cross([]string{"**", "**/a", "**/a/*", "r.example.com/**", "r.example.com/*/a", "docker.io/**", "a"}, []string{"", ":v1", ":latest", "@*", one, ":v1@*"})
-	refs := append(cross([]string{"a", "r.example.com/a", "r.example.com/b/a", "r.example.com:5000/a/b", "localhost/b", "a.b/x/y/z"},
-		[]string{"", ":v1", ":v2", one, two, ":v1" + one}), "**", "**/a", "a@*", "NGINX", "")
+	patterns = cross([]string{"**", "**/a", "**/a/*", "r.example.com/**", "r.example.com/*/a", "docker.io/**", "a"}, []string{"", ":v1", ":latest", "@*", one, ":v1@*"})
+	refs = cross([]string{"a", "r.example.com/a", "r.example.com/b/a", "r.example.com:5000/a/b", "localhost/b", "a.b/x/y/z"},
+		[]string{"", ":v1", ":v2", one, two, ":v1" + one})
+	return patterns, append(refs, "**", "**/a", "a@*", "NGINX", "")
+}
+
+// TestImagePatterns compares patterns of any registry, of one, with a tag and with any digest or one, as what a workload allows and as what a bound
+// forbids, on references that some of them match.
+func TestImagePatterns(t *testing.T) {
+	patterns, refs := imageTable()
 	r := rand.New(rand.NewPCG(3, 5))
 	e := newEngine(t)
 	denied := 0
