@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/kustomize/kyaml/runfn"
-	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
 // TestCheckRunner runs check by kyaml's own function runner, that of kustomize: what is admitted stays byte for byte, and what is denied fails the
@@ -20,25 +17,7 @@ func TestCheckRunner(t *testing.T) {
 	p := newKRMPackage(t)
 	t.Setenv(engineVariable, builtCheck(t))
 	p.image("enforce")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := yaml.Parse(fmt.Sprintf(`apiVersion: policy.writ-sec.github.io/v1alpha1
-kind: Check
-metadata:
-  name: check
-  annotations:
-    config.kubernetes.io/function: |
-      exec: {path: %q, args: [check, --krm]}
-spec: {policy: ../policy, namespace: pay}
-`, self))
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := func() error {
-		return runfn.RunFns{Path: p.dir, Functions: []*yaml.RNode{config}, EnableExec: true, DisableContainers: true, WorkingDir: p.dir, ResultsDir: p.results()}.Execute()
-	}
+	run := func() error { return p.runs("Check", "check", "{policy: ../policy, namespace: pay}") }
 	const pod = "# Payments.\nkind: Pod\napiVersion: v1\nmetadata:\n  name: web # first\nspec:\n  containers:\n  - name: web\n    image: %s\n"
 	name := filepath.Join(p.dir, "apps", "web.yaml")
 	good := fmt.Sprintf(pod, "registry.example.com/pay/web:1")

@@ -57,26 +57,32 @@ workload: pay: {match: namespace: "pay", mode: "`+mode+`", image: from: "registr
 `)
 }
 
-// run runs the function on the package, and returns its files by name.
-func (p *krmPackage) run() (map[string]string, error) {
+// runs has the runner of kyaml run a command of writ on the package, with a functionConfig of our own kind.
+func (p *krmPackage) runs(kind, command, spec string) error {
 	p.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	config, err := yaml.Parse(fmt.Sprintf(`apiVersion: policy.writ-sec.github.io/v1alpha1
-kind: Compile
+kind: %s
 metadata:
   name: policy
   annotations:
     config.kubernetes.io/function: |
-      exec: {path: %q, args: [compile, --krm]}
-spec: {dir: ../policy, admission: gatekeeper}
-`, self))
+      exec: {path: %q, args: [%s, --krm]}
+spec: %s
+`, kind, self, command, spec))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	err = runfn.RunFns{Path: p.dir, Functions: []*yaml.RNode{config}, EnableExec: true, DisableContainers: true, WorkingDir: p.dir, ResultsDir: p.results()}.Execute()
+	return runfn.RunFns{Path: p.dir, Functions: []*yaml.RNode{config}, EnableExec: true, DisableContainers: true, WorkingDir: p.dir, ResultsDir: p.results()}.Execute()
+}
+
+// run runs the generator on the package, and returns its files by name.
+func (p *krmPackage) run() (map[string]string, error) {
+	p.t.Helper()
+	err := p.runs("Compile", "compile", "{dir: ../policy, admission: gatekeeper}")
 	files := map[string]string{}
 	walk := fs.WalkDir(os.DirFS(p.dir), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
