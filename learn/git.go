@@ -39,7 +39,7 @@ func readTree(c *object.Commit) (compiler.Tree, error) {
 		} else if err != nil {
 			return t, err
 		}
-		mode := typeBits(entry.Mode)
+		mode := EntryType(entry.Mode)
 		if entry.Mode == filemode.Dir || !compiler.Reads(name, mode) {
 			continue
 		}
@@ -64,7 +64,8 @@ func readTree(c *object.Commit) (compiler.Tree, error) {
 	}
 }
 
-func typeBits(m filemode.FileMode) fs.FileMode {
+// EntryType returns the type bits of an entry of a git tree. What is neither a folder, a file nor a link, as a submodule, is irregular.
+func EntryType(m filemode.FileMode) fs.FileMode {
 	switch m {
 	case filemode.Dir:
 		return fs.ModeDir

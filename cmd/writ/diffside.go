@@ -8,18 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/spf13/cobra"
 
 	"github.com/writ-sec/writ/compiler"
+	"github.com/writ-sec/writ/learn"
 )
 
 // diffSide is one of the two policies that are compared.
@@ -195,7 +194,7 @@ func (r *revisions) tree(ctx context.Context, root *object.Tree) (compiler.Tree,
 		} else if err != nil {
 			return t, err
 		}
-		mode := entryType(entry.Mode)
+		mode := learn.EntryType(entry.Mode)
 		if mode.IsDir() || !compiler.Reads(name, mode) {
 			continue
 		}
@@ -231,19 +230,6 @@ func (r *revisions) text(root *object.Tree, entry object.TreeEntry) ([]byte, err
 	}
 	r.texts[entry.Hash] = []byte(text)
 	return r.texts[entry.Hash], nil
-}
-
-// entryType returns the type bits of an entry of a git tree.
-func entryType(m filemode.FileMode) fs.FileMode {
-	switch m {
-	case filemode.Dir:
-		return fs.ModeDir
-	case filemode.Regular, filemode.Executable, filemode.Deprecated:
-		return 0
-	case filemode.Symlink:
-		return fs.ModeSymlink
-	}
-	return fs.ModeIrregular
 }
 
 // completeRevisions completes branches and tags, also behind "..".
